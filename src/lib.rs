@@ -1,0 +1,11 @@
+//! libchttpcore: an HTTP client transport with a C ABI.
+//!
+//! The rooms and the one direction in which they may know each other:
+//!
+//! ```text
+//! ffi → client → pool → net → { proto, mem }      queue stands between client and ffi      diag is below all
+//! ```
+#![deny(unsafe_code)]
+
+pub mod net;
+pub mod proto;

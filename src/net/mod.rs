@@ -1,0 +1,3 @@
+//! Sockets, time and threads: what moves bytes between a protocol and the world.
+
+pub mod backend;

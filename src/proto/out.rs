@@ -1,0 +1,123 @@
+//! Bytes on their way out: copied runs and owned slices, in order, drained as a list of segments.
+
+use bytes::Bytes;
+use std::ops::Range;
+
+#[derive(Debug)]
+enum Segment {
+    Copied(Range<usize>),
+    Owned(Bytes),
+}
+
+/// An output list. One lives in the reactor and is reused for every connection, so that a warm request
+/// allocates nothing here.
+#[derive(Debug, Default)]
+pub struct Out {
+    copied: Vec<u8>,
+    segments: Vec<Segment>,
+    len: usize,
+}
+
+impl Out {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Append a copy of `bytes`.
+    pub fn put(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let start = self.copied.len();
+        self.copied.extend_from_slice(bytes);
+        self.len += bytes.len();
+        if let Some(Segment::Copied(last)) = self.segments.last_mut() {
+            last.end = self.copied.len();
+        } else {
+            self.segments.push(Segment::Copied(start..self.copied.len()));
+        }
+    }
+
+    /// Append `bytes` without copying them.
+    pub fn put_owned(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.len += bytes.len();
+        self.segments.push(Segment::Owned(bytes));
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The segments in order.
+    pub fn segments(&self) -> impl Iterator<Item = &[u8]> {
+        self.segments.iter().map(|s| match s {
+            Segment::Copied(range) => &self.copied[range.clone()],
+            Segment::Owned(bytes) => &bytes[..],
+        })
+    }
+
+    /// Hand what is left after the first `skip` bytes to `keep`, owned segments as they are, and empty the list.
+    pub fn drain_after(&mut self, mut skip: usize, mut keep: impl FnMut(Bytes)) {
+        for segment in self.segments.drain(..) {
+            let len = match &segment {
+                Segment::Copied(range) => range.len(),
+                Segment::Owned(bytes) => bytes.len(),
+            };
+            if skip >= len {
+                skip -= len;
+                continue;
+            }
+            keep(match segment {
+                Segment::Copied(range) => Bytes::copy_from_slice(&self.copied[range.start + skip..range.end]),
+                Segment::Owned(bytes) => bytes.slice(skip..),
+            });
+            skip = 0;
+        }
+        self.copied.clear();
+        self.len = 0;
+    }
+
+    pub fn clear(&mut self) {
+        self.copied.clear();
+        self.segments.clear();
+        self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adjacent_copies_join_and_owned_segments_stay_whole() {
+        let mut out = Out::new();
+        out.put(b"ab");
+        out.put(b"cd");
+        out.put_owned(Bytes::from_static(b"xyz"));
+        out.put(b"e");
+        let segments: Vec<Vec<u8>> = out.segments().map(<[u8]>::to_vec).collect();
+        assert_eq!(segments, [b"abcd".to_vec(), b"xyz".to_vec(), b"e".to_vec()]);
+        assert_eq!(out.len(), 8);
+    }
+
+    #[test]
+    fn drain_after_any_offset_keeps_the_rest() {
+        for skip in 0..=8 {
+            let mut out = Out::new();
+            out.put(b"abcd");
+            out.put_owned(Bytes::from_static(b"xyz"));
+            out.put(b"e");
+            let mut rest = Vec::new();
+            out.drain_after(skip, |b| rest.extend_from_slice(&b));
+            assert_eq!(rest, b"abcdxyze"[skip..]);
+            assert!(out.is_empty());
+        }
+    }
+}
