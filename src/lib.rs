@@ -3,9 +3,11 @@
 //! The rooms and the one direction in which they may know each other:
 //!
 //! ```text
-//! ffi → client → pool → net → { proto, mem }      queue stands between client and ffi      diag is below all
+//! ffi → client → pool → net → { proto, mem }      queue stands between client and ffi      error is below all
 //! ```
 #![deny(unsafe_code)]
 
+pub mod error;
+pub mod mem;
 pub mod net;
 pub mod proto;
