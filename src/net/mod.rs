@@ -1,3 +1,4 @@
 //! Sockets, time and threads: what moves bytes between a protocol and the world.
 
 pub mod backend;
+pub mod sys;

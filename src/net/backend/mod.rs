@@ -16,8 +16,18 @@ use std::time::Duration;
 
 /// Names a connection to the backend. It carries a slot and a generation, because the kernel may report an event of a
 /// file description that a child process or a `dup` shares after we closed our descriptor.
+/// The highest 256 values are the backend's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Token(pub u64);
+
+/// Who runs the turns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drive {
+    /// A thread of the engine, which sleeps in its [`Waiter`].
+    OwnThread,
+    /// The application, which polls [`Backend::poll_fd`] or waits in a call.
+    Caller,
+}
 
 /// What an edge said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
