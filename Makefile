@@ -1,0 +1,133 @@
+# One verb for each thing that a person does daily. `make` alone lists them.
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DESTDIR ?=
+CARGO ?= cargo
+CC = cc
+CFLAGS ?= -O2 -g
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# The ABI's number: the SONAME and the symbol version (libchttpcore.map) carry it.
+ABI := 0
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BUILD := build
+LIB := $(BUILD)/lib
+ARCHIVE := $(TARGET)/release/libchttpcore.a
+SHARED := $(LIB)/libchttpcore.so.$(VERSION)
+HEADERS := $(wildcard include/*.h include/*.hpp)
+# What `rustc --print native-static-libs` asks for; part of it is empty in glibc 2.34 and later.
+NATIVE_LIBS := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+HEADER_TOOL := CARGO_TARGET_DIR=$(BUILD)/tools $(CARGO) run --quiet --release --locked --manifest-path tools/header/Cargo.toml --
+
+.DELETE_ON_ERROR:
+.PHONY: help build demo test soak lint header bench fuzz install clean FORCE
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+build: ## the libraries, the header and the pkg-config file, into build/
+build: $(LIB)/libchttpcore.so $(LIB)/libchttpcore.a $(LIB)/pkgconfig/chttpcore.pc $(HEADERS:include/%=$(BUILD)/include/%)
+
+demo: ## build, start a server on loopback and talk to it
+demo: build
+	@CC='$(CC)' examples/demo/run.sh
+
+test: ## everything that continuous integration runs
+	tests/deps.sh
+	$(MAKE) --no-print-directory build lint
+	tests/python.sh
+	$(CARGO) test --no-fail-fast
+
+soak: ## the long run under load (tests/soak.sh)
+soak: build
+	$(call script,tests/soak.sh)
+
+lint: ## formatters and linters of every language
+	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path tools/header/Cargo.toml
+	$(CARGO) clippy --quiet --all-targets -- -D warnings
+	tests/python.sh lint
+
+header: ## generate include/chttpcore.h from src/ffi
+	@mkdir -p include
+	$(HEADER_TOOL) . include/chttpcore.h
+
+bench: ## the measurements (bench/run.sh)
+bench: build
+	$(call script,bench/run.sh)
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (60)
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { \
+	    echo 'make fuzz needs a nightly toolchain and cargo-fuzz:'; \
+	    echo '  rustup toolchain install nightly && cargo install cargo-fuzz'; exit 1; }
+	@test -d fuzz/fuzz_targets || { echo 'there are no fuzz targets yet (fuzz/fuzz_targets)'; exit 1; }
+	@set -e; for target in $$($(CARGO) +nightly fuzz list); do \
+	    $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$(or $(FUZZ_SECONDS),60); done
+
+install: ## into DESTDIR and PREFIX (/usr/local)
+install: build
+	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCLUDEDIR)'
+	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/'
+	ln -sf libchttpcore.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libchttpcore.so.$(ABI)'
+	ln -sf libchttpcore.so.$(ABI) '$(DESTDIR)$(LIBDIR)/libchttpcore.so'
+	install -m 644 $(LIB)/libchttpcore.a '$(DESTDIR)$(LIBDIR)/'
+	install -m 644 $(HEADERS) '$(DESTDIR)$(INCLUDEDIR)/'
+	$(call pkgconfig,$(PREFIX),$(LIBDIR),$(INCLUDEDIR)) > '$(DESTDIR)$(LIBDIR)/pkgconfig/chttpcore.pc'
+
+clean: ## remove everything that was built
+	rm -rf $(BUILD)
+	$(CARGO) clean
+
+# $(call script,FILE): run it, or say that it is not there.
+script = @if test -x $(1); then $(1); else echo '$(1) does not exist yet'; exit 1; fi
+
+# $(call pkgconfig,PREFIX,LIBDIR,INCLUDEDIR): the pkg-config file on standard output.
+pkgconfig = sed -e 's|@PREFIX@|$(1)|' -e 's|@LIBDIR@|$(2)|' -e 's|@INCLUDEDIR@|$(3)|' -e 's|@VERSION@|$(VERSION)|' \
+    -e 's|@NATIVE_LIBS@|$(NATIVE_LIBS)|' chttpcore.pc.in
+
+# Cargo decides whether the archive is stale; when it is not, its time stamp stays and nothing below runs.
+$(ARCHIVE): FORCE
+	@$(CARGO) build --quiet --release --lib
+
+# The shared library is linked from the static one: rustc passes a version script of its own, which GNU ld
+# refuses to merge with ours and rust-lld lets win. The debug information stands beside the stripped library,
+# where gdb and valgrind look for it.
+$(SHARED): $(ARCHIVE) libchttpcore.map
+	@mkdir -p $(LIB)/.debug $(BUILD)/obj
+	$(CC) -shared -Wl,--whole-archive $(ARCHIVE) -Wl,--no-whole-archive \
+	    -Wl,--gc-sections,-z,relro,-z,now,-z,nodelete,--build-id,--version-script=libchttpcore.map \
+	    -Wl,-soname,libchttpcore.so.$(ABI) -o $(BUILD)/obj/libchttpcore.so
+	objcopy --only-keep-debug $(BUILD)/obj/libchttpcore.so $(LIB)/.debug/libchttpcore.so.debug
+	objcopy --strip-unneeded --add-gnu-debuglink=$(LIB)/.debug/libchttpcore.so.debug $(BUILD)/obj/libchttpcore.so $@
+	@rm $(BUILD)/obj/libchttpcore.so
+
+$(LIB)/libchttpcore.so: $(SHARED)
+	@ln -sf libchttpcore.so.$(VERSION) $(LIB)/libchttpcore.so.$(ABI)
+	@ln -sf libchttpcore.so.$(ABI) $@
+
+# One object in which all but chttp_* is local, so that a program can link it beside another Rust library.
+# Groups are dissolved because a localized symbol must not name a section that the final link may discard;
+# the bitcode that std's objects carry goes because joined bitcode is invalid, and `ar` with LLVM's plugin reads it.
+# Unneeded symbols are what the collection of sections left behind: std's weak references to newer glibc
+# functions would stay as strong ones.
+$(LIB)/libchttpcore.a: $(ARCHIVE) $(SHARED)
+	@mkdir -p $(BUILD)/obj
+	ld -r --whole-archive --gc-sections --force-group-allocation \
+	    $$(nm -D --defined-only $(SHARED) | sed -n 's/.* T \(chttp_[a-z0-9_]*\).*/--undefined=\1/p') \
+	    $(ARCHIVE) -o $(BUILD)/obj/chttpcore.o
+	objcopy --remove-section=.llvmbc --remove-section=.llvmcmd --wildcard --keep-global-symbol='chttp_*' \
+	    $(BUILD)/obj/chttpcore.o
+	objcopy --strip-unneeded --wildcard --keep-symbol='chttp_*' $(BUILD)/obj/chttpcore.o
+	@rm -f $@
+	ar rcs $@ $(BUILD)/obj/chttpcore.o
+	@rm $(BUILD)/obj/chttpcore.o
+
+$(LIB)/pkgconfig/chttpcore.pc: chttpcore.pc.in Cargo.toml Makefile
+	@mkdir -p $(@D)
+	@$(call pkgconfig,$(CURDIR)/$(BUILD),$(CURDIR)/$(LIB),$(CURDIR)/$(BUILD)/include) > $@
+
+$(BUILD)/include/%: include/%
+	@mkdir -p $(@D)
+	@cp $< $@
