@@ -1,0 +1,173 @@
+//! What a scripted peer does, step by step. Cheap to clone: the steps are shared.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Refuse,
+    BlackHole,
+    ConnectDelay(u64),
+    Expect(Bytes),
+    ExpectHead,
+    ExpectBytes(u64),
+    ExpectFin,
+    Send(Bytes),
+    /// Pieces of at most this length.
+    SendSplit(Bytes, usize),
+    /// Cut at these offsets.
+    SendCut(Bytes, Box<[usize]>),
+    Delay(u64),
+    Fin,
+    Rst,
+    ShortWrites(usize),
+    StopReading,
+    ResumeReading,
+    Panic,
+    Again,
+}
+
+/// A list of steps, followed in order. Steps about connecting come first; without one the connection is accepted at
+/// once. At the end of the list the peer stays, silent and open.
+#[derive(Clone, Debug)]
+pub struct Script(Arc<Vec<Step>>);
+
+impl Default for Script {
+    fn default() -> Script {
+        Script::new()
+    }
+}
+
+impl Script {
+    pub fn new() -> Script {
+        Script(Arc::new(Vec::new()))
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// Where the steps about connecting end.
+    pub(super) fn body(&self) -> usize {
+        self.0.iter().take_while(|s| matches!(s, Step::ConnectDelay(_))).count()
+    }
+
+    fn then(mut self, step: Step) -> Script {
+        Arc::make_mut(&mut self.0).push(step);
+        self
+    }
+
+    /// The attempt fails with "connection refused".
+    #[must_use]
+    pub fn refuse(self) -> Script {
+        self.then(Step::Refuse)
+    }
+
+    /// The attempt has no outcome.
+    #[must_use]
+    pub fn black_hole(self) -> Script {
+        self.then(Step::BlackHole)
+    }
+
+    /// The attempt takes this long; then comes the next step.
+    #[must_use]
+    pub fn connect_delay(self, ns: u64) -> Script {
+        self.then(Step::ConnectDelay(ns))
+    }
+
+    /// The client sends exactly these bytes next. Anything else is recorded, and the connection reset.
+    #[must_use]
+    pub fn expect(self, bytes: impl Into<Bytes>) -> Script {
+        self.then(Step::Expect(bytes.into()))
+    }
+
+    /// The client sends a head: anything up to and including an empty line.
+    #[must_use]
+    pub fn expect_head(self) -> Script {
+        self.then(Step::ExpectHead)
+    }
+
+    /// The client sends this many bytes.
+    #[must_use]
+    pub fn expect_bytes(self, n: u64) -> Script {
+        self.then(Step::ExpectBytes(n))
+    }
+
+    /// The client closes its sending side, with nothing sent before it that a step has not taken.
+    #[must_use]
+    pub fn expect_fin(self) -> Script {
+        self.then(Step::ExpectFin)
+    }
+
+    #[must_use]
+    pub fn send(self, bytes: impl Into<Bytes>) -> Script {
+        self.then(Step::Send(bytes.into()))
+    }
+
+    /// Send so that each read gets at most `every` bytes.
+    #[must_use]
+    pub fn send_split(self, bytes: impl Into<Bytes>, every: usize) -> Script {
+        assert!(every > 0, "pieces of nothing");
+        self.then(Step::SendSplit(bytes.into(), every))
+    }
+
+    /// Send so that no read crosses one of the ascending `offsets`.
+    #[must_use]
+    pub fn send_cut(self, bytes: impl Into<Bytes>, offsets: &[usize]) -> Script {
+        self.then(Step::SendCut(bytes.into(), offsets.into()))
+    }
+
+    /// The peer does nothing for this long.
+    #[must_use]
+    pub fn delay(self, ns: u64) -> Script {
+        self.then(Step::Delay(ns))
+    }
+
+    /// The peer closes its sending side.
+    #[must_use]
+    pub fn fin(self) -> Script {
+        self.then(Step::Fin)
+    }
+
+    #[must_use]
+    pub fn rst(self) -> Script {
+        self.then(Step::Rst)
+    }
+
+    /// From here on each send takes at most `n` bytes and blocks the next one until after a wait; `usize::MAX` ends it.
+    #[must_use]
+    pub fn short_writes(self, n: usize) -> Script {
+        assert!(n > 0, "a peer that takes nothing is stop_reading");
+        self.then(Step::ShortWrites(n))
+    }
+
+    /// From here on sends block.
+    #[must_use]
+    pub fn stop_reading(self) -> Script {
+        self.then(Step::StopReading)
+    }
+
+    #[must_use]
+    pub fn resume_reading(self) -> Script {
+        self.then(Step::ResumeReading)
+    }
+
+    /// The read that comes to this point panics.
+    #[must_use]
+    pub fn panic(self) -> Script {
+        self.then(Step::Panic)
+    }
+
+    /// Start over, after the steps about connecting, for ever. Something in the loop must wait for the client.
+    #[must_use]
+    pub fn again(self) -> Script {
+        let waits = |s: &Step| match s {
+            Step::Expect(bytes) => !bytes.is_empty(),
+            Step::ExpectBytes(n) => *n > 0,
+            Step::ExpectHead => true,
+            _ => false,
+        };
+        assert!(self.0.iter().any(waits), "a loop that never waits");
+        self.then(Step::Again)
+    }
+}
