@@ -50,7 +50,7 @@ lint: ## formatters and linters of every language
 	$(CARGO) clippy --quiet --all-targets -- -D warnings
 	tests/python.sh lint
 
-header: ## generate include/chttpcore.h from src/ffi
+header: ## generate include/chttpcore.h from the Rust sources
 	@mkdir -p include
 	$(HEADER_TOOL) . include/chttpcore.h
 

@@ -1,12 +1,15 @@
-//! Generates the C header from `src/ffi`: `chttpcore-header ROOT [OUTPUT]`, to standard output without OUTPUT.
+//! Generates the C header from the sources: `chttpcore-header ROOT [OUTPUT]`, to standard output without OUTPUT.
 //!
-//! cbindgen is given `src/ffi/mod.rs` and not the crate: every public constant of the engine would otherwise
-//! become a `#define`. It follows the `mod` lines, whose order is therefore that of the sections in the header.
+//! cbindgen is given the files in [`SOURCES`] and not the crate: every public constant of the engine would otherwise
+//! become a `#define`. It follows their `mod` lines, whose order is therefore that of the sections in the header.
 
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// The error codes stand below every room, so that each can name one; all else of the interface is in `src/ffi`.
+const SOURCES: &[&str] = &["src/error.rs", "src/ffi/mod.rs"];
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -25,8 +28,8 @@ fn main() -> ExitCode {
 
 fn run(root: &Path, output: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
-    let source = root.join("src/ffi/mod.rs");
-    let bindings = cbindgen::Builder::new().with_config(config).with_src(&source).generate()?;
+    let builder = cbindgen::Builder::new().with_config(config);
+    let bindings = SOURCES.iter().fold(builder, |b, source| b.with_src(root.join(source))).generate()?;
     let mut header = Vec::new();
     bindings.write(&mut header);
     match output {
