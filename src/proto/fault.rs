@@ -16,7 +16,7 @@ pub enum Fault {
     SpaceBeforeColon,
     /// NUL, CR or another forbidden byte in a field value or the reason phrase.
     FieldByte,
-    /// LF that ends a line without CR.
+    /// LF that ends a line (also of chunked framing) without CR.
     BareLf,
     /// A line folded onto the next (obs-fold).
     ObsFold,
@@ -41,7 +41,8 @@ pub enum Fault {
     ChunkSize,
     /// A chunk size line or chunk data not ended as it must be.
     ChunkFraming,
-    /// One chunk extension over `Limits::chunk_ext_max`, or all of them together over a quarter of the body + 64 KiB.
+    /// A chunk extension without a name or otherwise malformed, one over `Limits::chunk_ext_max`, or all of them
+    /// together over a quarter of the body + 64 KiB.
     ChunkExtension,
     /// The trailer section breaks the rules of a field section.
     Trailer,
