@@ -1,4 +1,6 @@
 //! Sockets, time and threads: what moves bytes between a protocol and the world.
 
 pub mod backend;
+pub mod resolver;
 pub mod sys;
+pub mod wheel;
