@@ -34,11 +34,15 @@ demo: ## build, start a server on loopback and talk to it
 demo: build
 	@CC='$(CC)' examples/demo/run.sh
 
+# Each part runs whatever became of the others; the last lines are those of `cargo test`, unless another part failed.
 test: ## everything that continuous integration runs
 	tests/deps.sh
-	$(MAKE) --no-print-directory build lint
-	tests/python.sh
-	$(CARGO) test --no-fail-fast
+	@$(MAKE) --no-print-directory build
+	@failed=; \
+	    $(MAKE) --no-print-directory lint || failed="$$failed lint"; \
+	    tests/python.sh || failed="$$failed python"; \
+	    $(CARGO) test --no-fail-fast || failed="$$failed cargo-test"; \
+	    test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 soak: ## the long run under load (tests/soak.sh)
 soak: build
