@@ -12,6 +12,7 @@ need() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 
+has make || need make
 has cc || need gcc
 has c++ || need g++
 has ld || need binutils

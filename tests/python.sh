@@ -5,8 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 python_files() {
-    # Files that git ignores are built ones.
-    git ls-files --cached --others --exclude-standard -- '*.py' '*.pyi'
+    find . \( -name build -o -name target -o -name '.?*' \) -prune -o \( -name '*.py' -o -name '*.pyi' \) -print
 }
 
 venv=build/venv
@@ -24,7 +23,9 @@ lint)
     [ -n "$(python_files)" ] || exit 0
     prepare
     python_files | xargs -d '\n' "$venv/bin/ruff" check --quiet
-    python_files | xargs -d '\n' "$venv/bin/mypy" --strict --no-error-summary --cache-dir build/mypy
+    # Two directories may each have a `demo.py`: module names are paths, except for the binding's package.
+    python_files | MYPYPATH=bindings/python xargs -d '\n' \
+        "$venv/bin/mypy" --strict --explicit-package-bases --no-error-summary --cache-dir build/mypy
     ;;
 test)
     [ -e bindings/python/pyproject.toml ] || exit 0
