@@ -56,7 +56,7 @@ fn exports_are_the_golden_ones() {
     let golden = root().join("tests/abi/symbols.golden");
     let exports: String = exports().iter().map(|name| format!("{name}\n")).collect();
     if std::env::var_os("BLESS").is_some() {
-        fs::write(&golden, &exports).expect("tests/abi can be written");
+        fs::create_dir_all(root().join("tests/abi")).and_then(|()| fs::write(&golden, &exports)).expect("writable");
     }
     let agreed = fs::read_to_string(&golden).unwrap_or_default();
     assert_eq!(exports, agreed, "the exports changed; `BLESS=1 cargo test --test abi` accepts them");
