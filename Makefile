@@ -5,8 +5,6 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DESTDIR ?=
 CARGO ?= cargo
-CC = cc
-CFLAGS ?= -O2 -g
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # The ABI's number: the SONAME and the symbol version (libchttpcore.map) carry it.

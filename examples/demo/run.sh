@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 out=build/demo
 mkdir -p "$out"
-compile() { "${CC:-cc}" -std=c11 -O2 -Wall -Wextra -Werror -Ibuild/include "$@"; }
+compile() { ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -Ibuild/include "$@"; }
 compile -o "$out/demo_server" examples/demo/demo_server.c c_tests/support/test_server.c
 compile -o "$out/demo" examples/demo/demo.c -Lbuild/lib -lchttpcore -Wl,-rpath,"$PWD/build/lib"
 
