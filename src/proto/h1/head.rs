@@ -109,10 +109,12 @@ impl Scan {
 
 /// Parse a whole head, `fields` being what [`Scan::fields`] says, and lend it to `then`.
 pub fn read<R>(bytes: &[u8], fields: usize, allow_fold: bool, then: impl FnOnce(&Head<'_>) -> R) -> Result<R, Fault> {
-    let bytes = &*unfold(bytes, allow_fold);
+    let raw = bytes;
+    let bytes = &*unfold(raw, 1, allow_fold);
     let line = find_lf(bytes).map_or(bytes, |lf| &bytes[..lf]);
     let (version, status, reason) = status_line(strip_cr(line))?;
-    with_table(bytes, line.len() + 1, fields, 1, |fields| then(&Head { version, status, reason, fields }))
+    with_table(bytes, line.len() + 1, fields, |fields| then(&Head { version, status, reason, fields }))
+        .ok_or_else(|| name_fault(raw, 1, allow_fold))
 }
 
 /// Parse a whole trailer section.
@@ -122,23 +124,22 @@ pub fn read_trailers<R>(
     allow_fold: bool,
     then: impl FnOnce(Fields<'_>) -> R,
 ) -> Result<R, Fault> {
-    let bytes = &*unfold(bytes, allow_fold);
-    with_table(bytes, 0, fields, 0, then)
+    with_table(&unfold(bytes, 0, allow_fold), 0, fields, then).ok_or_else(|| name_fault(bytes, 0, allow_fold))
 }
 
 /// Replace each line end that a blank follows by spaces (RFC 9112 section 5.2), which keeps every offset.
 /// Only a section with such a line end is copied. The first field line cannot be a continuation; it is left to be
 /// refused.
-fn unfold(bytes: &[u8], allow_fold: bool) -> Cow<'_, [u8]> {
+fn unfold(bytes: &[u8], start_lines: u32, allow_fold: bool) -> Cow<'_, [u8]> {
     if !allow_fold || !bytes.windows(2).any(|w| w[0] == b'\n' && is_blank(w[1])) {
         return Cow::Borrowed(bytes);
     }
     let mut copy = bytes.to_vec();
-    let first = find_lf(bytes).map_or(0, |lf| lf + 1);
+    let first = if start_lines > 0 { find_lf(bytes).map_or(0, |lf| lf + 1) } else { 0 };
     for lf in first..copy.len() - 1 {
         if copy[lf] == b'\n' && is_blank(copy[lf + 1]) {
             copy[lf] = b' ';
-            if copy[lf - 1] == b'\r' {
+            if lf > 0 && copy[lf - 1] == b'\r' {
                 copy[lf - 1] = b' ';
             }
         }
@@ -146,37 +147,27 @@ fn unfold(bytes: &[u8], allow_fold: bool) -> Cow<'_, [u8]> {
     Cow::Owned(copy)
 }
 
-fn with_table<R>(
-    bytes: &[u8],
-    start: usize,
-    lines: usize,
-    start_lines: u32,
-    then: impl FnOnce(Fields<'_>) -> R,
-) -> Result<R, Fault> {
-    // Folds that are allowed have been replaced, so that one which is left is in the wrong place.
-    let named = |()| match check_lines(bytes, 0, start_lines, false) {
-        Err(fault) => fault,
-        Ok(()) => Fault::FieldLine,
-    };
+/// The fault of a section that did not parse.
+fn name_fault(bytes: &[u8], start_lines: u32, allow_fold: bool) -> Fault {
+    check_lines(bytes, 0, start_lines, allow_fold).err().unwrap_or(Fault::FieldLine)
+}
+
+/// `None` for a section that does not parse.
+fn with_table<R>(bytes: &[u8], start: usize, lines: usize, then: impl FnOnce(Fields<'_>) -> R) -> Option<R> {
     if lines <= WARM {
         let mut table = [Field::default(); WARM];
-        let n = fill(bytes, start, &mut [httparse::EMPTY_HEADER; WARM], &mut table).map_err(named)?;
-        Ok(then(Fields { bytes, table: &table[..n] }))
+        let n = fill(bytes, start, &mut [httparse::EMPTY_HEADER; WARM], &mut table)?;
+        Some(then(Fields { bytes, table: &table[..n] }))
     } else {
         let mut table = vec![Field::default(); lines];
-        let n = fill(bytes, start, &mut vec![httparse::EMPTY_HEADER; lines], &mut table).map_err(named)?;
-        Ok(then(Fields { bytes, table: &table[..n] }))
+        let n = fill(bytes, start, &mut vec![httparse::EMPTY_HEADER; lines], &mut table)?;
+        Some(then(Fields { bytes, table: &table[..n] }))
     }
 }
 
-fn fill<'b>(
-    bytes: &'b [u8],
-    start: usize,
-    headers: &mut [httparse::Header<'b>],
-    table: &mut [Field],
-) -> Result<usize, ()> {
+fn fill<'b>(bytes: &'b [u8], start: usize, headers: &mut [httparse::Header<'b>], table: &mut [Field]) -> Option<usize> {
     let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(&bytes[start..], headers) else {
-        return Err(());
+        return None;
     };
     let base = bytes.as_ptr().addr();
     for (field, header) in table.iter_mut().zip(parsed) {
@@ -193,7 +184,7 @@ fn fill<'b>(
             value_len: header.value.len() as u32,
         };
     }
-    Ok(parsed.len())
+    Some(parsed.len())
 }
 
 /// Judge complete lines; `index` is the number of lines before them.
@@ -338,7 +329,6 @@ mod tests {
                 httparse::parse_headers(&section, &mut table),
                 Ok(httparse::Status::Complete((n, [_]))) if n == section.len()
             );
-            // `a:\r` + CRLF is a line whose end is one byte early; the scan strips one CR only.
             assert_eq!(mine, theirs, "{:?}", section.escape_ascii().to_string());
         }
     }
