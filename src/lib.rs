@@ -7,7 +7,10 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod client;
 pub mod error;
 pub mod mem;
 pub mod net;
+pub mod pool;
 pub mod proto;
+pub mod queue;

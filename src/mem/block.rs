@@ -251,7 +251,10 @@ impl Block {
                 return None;
             }
             let payload: *const u8 = header.as_ptr().add(1).cast();
-            let tail = std::slice::from_raw_parts(payload.add(tail_offset::<T>()), header.as_ref().capacity - tail_offset::<T>());
+            let tail = std::slice::from_raw_parts(
+                payload.add(tail_offset::<T>()),
+                header.as_ref().capacity - tail_offset::<T>(),
+            );
             Some((&*payload.cast::<T>(), tail))
         }
     }
@@ -343,7 +346,10 @@ impl<T: Object> Obj<T> {
     pub fn tail(&self) -> &[u8] {
         // SAFETY: initialised bytes behind the value, read-only while shared.
         unsafe {
-            std::slice::from_raw_parts(self.block.payload().add(tail_offset::<T>()), self.block.capacity() - tail_offset::<T>())
+            std::slice::from_raw_parts(
+                self.block.payload().add(tail_offset::<T>()),
+                self.block.capacity() - tail_offset::<T>(),
+            )
         }
     }
 
@@ -358,7 +364,10 @@ impl<T: Object> Obj<T> {
             let payload = self.block.payload();
             (
                 &mut *payload.cast::<T>(),
-                std::slice::from_raw_parts_mut(payload.add(tail_offset::<T>()), self.block.capacity() - tail_offset::<T>()),
+                std::slice::from_raw_parts_mut(
+                    payload.add(tail_offset::<T>()),
+                    self.block.capacity() - tail_offset::<T>(),
+                ),
             )
         }
     }

@@ -15,7 +15,10 @@ pub trait Credit: Send + Sync {
 /// A range of received bytes that keeps its memory alive.
 #[derive(Clone, Debug)]
 pub enum Slice {
-    Block { block: Block, range: Range<u32> },
+    Block {
+        block: Block,
+        range: Range<u32>,
+    },
     /// Memory of a protocol library.
     Foreign(Bytes),
 }

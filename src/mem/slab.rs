@@ -88,6 +88,12 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// The key of what stands in a slot now.
+    pub fn key_at(&self, slot: u32) -> Option<Key> {
+        let s = self.slots.get(slot as usize)?;
+        s.value.is_some().then_some(Key { slot, generation: s.generation })
+    }
+
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         self.slots
             .iter()

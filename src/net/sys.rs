@@ -154,6 +154,12 @@ pub fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<u
     check(unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, limit, ptr::null()) }).map(|n| n as usize)
 }
 
+/// Wait until `fd` is readable. Whether it is.
+pub fn poll_readable(fd: RawFd, timeout: Option<Duration>) -> io::Result<bool> {
+    let mut fds = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
+    poll(&mut fds, timeout).map(|n| n > 0)
+}
+
 fn timespec(d: Duration) -> libc::timespec {
     // SAFETY: `timespec` is plain numbers, for which zero is valid (some targets have padding fields).
     let mut spec: libc::timespec = unsafe { mem::zeroed() };

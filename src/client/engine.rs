@@ -1,0 +1,585 @@
+//! The engine: who may take a turn, and how other threads reach it.
+//!
+//! Two drives, one protocol. The turn is a lock around [`Core`]; sleeping for readiness happens outside of it, under a lock
+//! of its own. Whoever submits tries to take the turn, and sends at once when nobody holds it; otherwise it leaves mail and
+//! rings. With a thread of its own, the engine sleeps there and wakes the application through its queue. Driven by the
+//! caller, `drain` and `wait` do what the thread would have done: one caller leads, others sleep until they have events or
+//! the lead is free.
+//!
+//! No mail is overlooked: a holder of the turn looks at the mailbox again after it let go.
+
+use super::dialer::Dialer;
+use super::dispatch::Submission;
+use super::ids::{Ids, Refused};
+use super::settings::Settings;
+use super::turn::Core;
+use super::upload::Piece;
+use super::{Client, Request, Tally};
+use crate::error as e;
+use crate::net::backend::{Backend, Ready, Waiter};
+use crate::net::mailbox::Mailbox;
+use crate::net::reactor::Io;
+use crate::net::resolver::{Answer, Resolver};
+use crate::net::sys;
+use crate::pool;
+use crate::proto::Tick;
+use crate::queue::{Drained, Event, Queue, Signal};
+use parking_lot::{Mutex, MutexGuard};
+use std::cell::Cell;
+use std::io;
+use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What other threads ask of the holder of the turn.
+pub enum Mail {
+    Submit(Submission),
+    Cancel(u64),
+    Credit(u64),
+    Write(u64, Piece),
+    Resolved(Box<str>, Answer),
+    Forget(Arc<Queue>),
+    Stop,
+}
+
+const RUNNING: u8 = 0;
+const STOPPING: u8 = 1;
+const DOWN: u8 = 2;
+
+/// An engine that was not driven for this long looks at its sockets before it uses one again.
+const STALE_NS: u64 = 1_000_000_000;
+/// Queues that are kept for `perform`.
+const PERFORM_QUEUES_MAX: usize = 16;
+
+thread_local! {
+    /// The engine whose thread this is; 0 on the application's threads.
+    static REACTOR_OF: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Sleeper<W> {
+    waiter: W,
+    ready: Vec<Ready>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub tally: Tally,
+    pub pool: pool::Counts,
+    pub exchanges: u32,
+}
+
+pub struct Engine<B: Backend> {
+    core: Mutex<Core<B>>,
+    sleeper: Mutex<Sleeper<B::Waiter>>,
+    mail: Arc<Mailbox<Mail>>,
+    ids: Arc<Ids>,
+    settings: Settings,
+    poll_fd: Option<RawFd>,
+    state: AtomicU8,
+    /// The moment to which the thread sleeps; a turn taken by another thread wakes it for an earlier one.
+    sleep_until: AtomicU64,
+    /// When a caller last looked at the sockets.
+    looked_at: AtomicU64,
+    queues: Mutex<Vec<Weak<Queue>>>,
+    perform_queues: Mutex<Vec<Arc<Queue>>>,
+    /// Queues whose threads sleep for the lead.
+    followers: Mutex<Vec<Arc<Queue>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl<B: Backend> Engine<B> {
+    pub fn new(settings: Settings, backend: B) -> io::Result<Arc<Engine<B>>> {
+        Engine::with_resolver(settings, backend, Resolver::new())
+    }
+
+    pub fn with_resolver(settings: Settings, mut backend: B, resolver: Resolver) -> io::Result<Arc<Engine<B>>> {
+        let waiter = backend.waiter()?;
+        let poll_fd = backend.poll_fd();
+        let mail = Arc::new(Mailbox::new(backend.notifier()));
+        let ids = Arc::new(Ids::new(mail.clone(), settings.exchanges_max));
+        let dialer = Dialer::new(mail.clone(), resolver, settings.dns_cache_ns);
+        let io = Io::new(backend, Arc::new(settings.h1.clone()));
+        let looked_at = AtomicU64::new(io.now().0);
+        let client = Client::new(settings.clone(), ids.clone(), dialer);
+        let engine = Arc::new(Engine {
+            core: Mutex::new(Core::new(io, client)),
+            sleeper: Mutex::new(Sleeper { waiter, ready: Vec::with_capacity(256) }),
+            mail,
+            ids,
+            poll_fd,
+            state: AtomicU8::new(RUNNING),
+            sleep_until: AtomicU64::new(0),
+            looked_at,
+            queues: Mutex::default(),
+            perform_queues: Mutex::default(),
+            followers: Mutex::default(),
+            thread: Mutex::default(),
+            settings,
+        });
+        if engine.settings.own_thread {
+            let theirs = engine.clone();
+            *engine.thread.lock() = Some(sys::spawn("chttp-io-0".to_owned(), move || theirs.run())?);
+        } else {
+            // Mail that comes while nobody drives makes the descriptor readable.
+            engine.mail.doze();
+        }
+        Ok(engine)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A completion queue. A caller-driven engine has one, whose descriptor is the engine's own.
+    pub fn queue(&self) -> Result<Arc<Queue>, i32> {
+        self.check()?;
+        let mut queues = self.queues.lock();
+        queues.retain(|q| q.strong_count() > 0);
+        if !self.settings.own_thread && !queues.is_empty() {
+            return Err(e::CHTTP_E_BAD_STATE);
+        }
+        let queue = Arc::new(Queue::new(self.signal()?));
+        queues.push(Arc::downgrade(&queue));
+        Ok(queue)
+    }
+
+    fn signal(&self) -> Result<Signal, i32> {
+        let signal = if self.settings.own_thread { Signal::eventfd() } else { Signal::engine(self.mail.notifier()) };
+        signal.map_err(|_| e::CHTTP_E_TOO_MANY_FILES)
+    }
+
+    /// The descriptor to poll for a queue.
+    pub fn fd(&self, queue: &Queue) -> Option<RawFd> {
+        queue.fd().or(self.poll_fd)
+    }
+
+    /// Submit all requests, or none. Their ids are appended to `xids`.
+    pub fn submit(
+        &self,
+        queue: &Arc<Queue>,
+        requests: impl ExactSizeIterator<Item = Box<Request>>,
+        mut id: impl FnMut(u64),
+    ) -> Result<(), i32> {
+        self.check()?;
+        let mut requests = requests;
+        let count = requests.len();
+        // One request, the usual case, needs no list.
+        let (mut one, mut more) = (None, Vec::new());
+        let take = |xid, gate| {
+            id(xid);
+            let request = requests.next().expect("as many ids as requests");
+            let submission = Submission { xid, request, queue: queue.clone(), gate };
+            if count == 1 {
+                one = Some(submission);
+            } else {
+                more.push(submission);
+            }
+        };
+        self.ids.claim(count, take).map_err(|refused| match refused {
+            Refused::Closed => e::CHTTP_E_ENGINE_DOWN,
+            Refused::Full => e::CHTTP_E_TOO_MANY_EXCHANGES,
+        })?;
+        let submissions = one.into_iter().chain(more);
+        match self.core.try_lock() {
+            Some(core) => {
+                let core = self.refresh(core);
+                self.take_turn(core, |core| submissions.for_each(|s| core.accept(s)));
+            }
+            None => {
+                submissions.for_each(|s| self.mail.push(Mail::Submit(s)));
+                self.ring();
+            }
+        }
+        Ok(())
+    }
+
+    pub fn cancel(&self, xid: u64) -> Result<(), i32> {
+        if !self.ids.is_live(xid) {
+            return Err(e::CHTTP_E_NOT_FOUND);
+        }
+        self.post(Mail::Cancel(xid));
+        Ok(())
+    }
+
+    /// Give a streamed upload its next piece.
+    pub fn write(&self, xid: u64, piece: Piece) -> Result<(), i32> {
+        let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
+        if let Piece::Bytes(bytes) = &piece
+            && !gate.book(bytes.len() as u64, self.settings.send_buffer)
+        {
+            return Err(e::CHTTP_E_AGAIN);
+        }
+        self.post(Mail::Write(xid, piece));
+        Ok(())
+    }
+
+    /// Take events without waiting.
+    pub fn drain(&self, queue: &Queue, max: usize, take: impl FnMut(Event)) -> Drained {
+        if self.settings.own_thread || self.is_stopped() {
+            return queue.drain(max, take);
+        }
+        let Some(mut sleeper) = self.sleeper.try_lock() else {
+            // Another thread leads; it keeps the descriptor as it must be for what is left.
+            let drained = queue.drain(max, take);
+            if drained.left {
+                self.mail.alarm();
+            }
+            return drained;
+        };
+        if queue.is_empty() {
+            self.look(&mut sleeper, Some(Duration::ZERO)).ok();
+        }
+        let drained = queue.drain(max, take);
+        let mut core = self.core.lock();
+        self.settle(&mut core, drained.left, true);
+        drop(core);
+        self.let_go(sleeper);
+        drained
+    }
+
+    /// Wait until events come, at most to `timeout`. `Interrupted` after a signal handler ran.
+    pub fn wait(
+        &self,
+        queue: &Arc<Queue>,
+        max: usize,
+        timeout: Option<Duration>,
+        mut take: impl FnMut(Event),
+    ) -> io::Result<Drained> {
+        let deadline =
+            timeout.map(|t| sys::monotonic_ns().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)));
+        loop {
+            let drained = if self.settings.own_thread || self.is_stopped() {
+                queue.drain(max, &mut take)
+            } else {
+                self.lead(queue, max, deadline, &mut take)?
+            };
+            let now = sys::monotonic_ns();
+            if drained.count > 0 || drained.woken || deadline.is_some_and(|d| d <= now) || max == 0 {
+                return Ok(drained);
+            }
+            let left = deadline.map(|d| Duration::from_nanos(d - now));
+            if self.settings.own_thread {
+                queue.sleep(left)?;
+            } else if self.is_stopped() {
+                return Ok(drained);
+            }
+        }
+    }
+
+    /// The caller-driven drive: lead for one sleep, or follow. Events of the queue are taken before and after.
+    fn lead(
+        &self,
+        queue: &Arc<Queue>,
+        max: usize,
+        deadline: Option<u64>,
+        take: &mut impl FnMut(Event),
+    ) -> io::Result<Drained> {
+        let Some(mut sleeper) = self.sleeper.try_lock() else { return self.follow(queue, max, deadline, take) };
+        let drained = queue.drain(max, &mut *take);
+        let outcome = if drained.count > 0 || drained.woken {
+            Ok(drained)
+        } else {
+            let timeout = deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())));
+            self.look(&mut sleeper, timeout).map(|()| queue.drain(max, take))
+        };
+        let left = outcome.as_ref().is_ok_and(|d| d.left);
+        let mut core = self.core.lock();
+        self.settle(&mut core, left, left);
+        drop(core);
+        self.let_go(sleeper);
+        outcome
+    }
+
+    fn follow(
+        &self,
+        queue: &Arc<Queue>,
+        max: usize,
+        deadline: Option<u64>,
+        take: &mut impl FnMut(Event),
+    ) -> io::Result<Drained> {
+        let drained = queue.drain(max, &mut *take);
+        if drained.count > 0 || drained.woken {
+            return Ok(drained);
+        }
+        self.followers.lock().push(queue.clone());
+        // The lead may have become free before we stood in the list.
+        let slept = match self.sleeper.try_lock() {
+            Some(_) => Ok(()),
+            None => queue.sleep(deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())))),
+        };
+        let mut followers = self.followers.lock();
+        if let Some(at) = followers.iter().position(|q| Arc::ptr_eq(q, queue)) {
+            followers.swap_remove(at);
+        }
+        drop(followers);
+        slept.map(|()| queue.drain(max, take))
+    }
+
+    /// Stop leading; somebody who follows takes over.
+    fn let_go(&self, sleeper: MutexGuard<'_, Sleeper<B::Waiter>>) {
+        drop(sleeper);
+        if let Some(queue) = self.followers.lock().first() {
+            queue.offer_turn();
+        }
+    }
+
+    /// Sleep for readiness and take a turn with what came.
+    fn look(&self, sleeper: &mut Sleeper<B::Waiter>, timeout: Option<Duration>) -> io::Result<()> {
+        let mut timeout = timeout;
+        if timeout != Some(Duration::ZERO) {
+            let mut core = self.core.lock();
+            if !self.mail.is_empty() {
+                self.turn(&mut core, |_| {});
+            }
+            let busy = core.io.has_runnable() || !self.mail.doze();
+            let due = core.next();
+            drop(core);
+            if busy {
+                timeout = Some(Duration::ZERO);
+            } else if due != Tick::NEVER {
+                let until = Duration::from_nanos(due.0.saturating_sub(sys::monotonic_ns()));
+                timeout = Some(timeout.map_or(until, |t| t.min(until)));
+            }
+        }
+        let Sleeper { waiter, ready } = sleeper;
+        ready.clear();
+        let waited = waiter.wait(ready, timeout);
+        let mut core = self.core.lock();
+        self.turn(&mut core, |core| core.dispatch(ready));
+        self.looked_at.store(core.io.now().0, Ordering::Relaxed);
+        waited
+    }
+
+    /// Run a request to its end on this thread.
+    pub fn perform(
+        &self,
+        request: Box<Request>,
+        timeout: Option<Duration>,
+        mut take: impl FnMut(Event) -> bool,
+    ) -> Result<(), i32> {
+        self.check()?;
+        let queue = match self.perform_queues.lock().pop() {
+            Some(queue) => queue,
+            None => Arc::new(Queue::new(self.signal()?)),
+        };
+        let mut xid = 0;
+        self.submit(&queue, std::iter::once(request), |id| xid = id)?;
+        let deadline =
+            timeout.map(|t| sys::monotonic_ns().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)));
+        let (mut ended, mut verdict) = (false, Ok(()));
+        while !ended {
+            let left = deadline
+                .filter(|_| verdict.is_ok())
+                .map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())));
+            let mut wanted = true;
+            let waited = self.wait(&queue, 64, left, |event| {
+                ended |= event.flags & crate::queue::event::flag::TERMINAL != 0;
+                if verdict.is_ok() {
+                    wanted &= take(event);
+                }
+            });
+            if ended || verdict.is_err() {
+                continue;
+            }
+            if waited.is_err() {
+                verdict = Err(e::CHTTP_E_INTERRUPTED);
+            } else if !wanted {
+                verdict = Err(e::CHTTP_E_TOO_LARGE);
+            } else if deadline.is_some_and(|d| d <= sys::monotonic_ns()) {
+                verdict = Err(e::CHTTP_E_TIMED_OUT);
+            } else if self.is_stopped() && !self.ids.is_live(xid) && queue.is_empty() {
+                return Err(e::CHTTP_E_ENGINE_DOWN);
+            } else {
+                continue;
+            }
+            // The exchange still ends in order; then the queue is clean for the next caller.
+            self.cancel(xid).ok();
+        }
+        let mut spare = self.perform_queues.lock();
+        if spare.len() < PERFORM_QUEUES_MAX {
+            spare.push(queue);
+        }
+        verdict
+    }
+
+    /// A queue is gone: cancel its exchanges and drop its events.
+    pub fn forget(&self, queue: &Arc<Queue>) {
+        queue.close();
+        self.queues.lock().retain(|q| q.strong_count() > 0 && !std::ptr::eq(q.as_ptr(), Arc::as_ptr(queue)));
+        if !self.is_stopped() {
+            self.post(Mail::Forget(queue.clone()));
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        let core = self.core.lock();
+        Stats { tally: core.client.tally, pool: core.client.pool.counts(), exchanges: self.ids.live() }
+    }
+
+    /// Check every book against every other. For tests.
+    pub fn audit(&self) {
+        let core = self.core.lock();
+        core.client.audit(&core.io);
+    }
+
+    /// Whether the calling thread is the engine's own.
+    pub fn is_own_thread(&self) -> bool {
+        REACTOR_OF.get() == std::ptr::from_ref(self) as usize
+    }
+
+    /// End everything. Each open exchange gets its terminal event first. With `join`, the engine's thread is gone afterwards.
+    pub fn stop(&self, join: bool) {
+        let was = self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst);
+        self.ids.close();
+        if self.settings.own_thread {
+            if was.is_ok() {
+                self.mail.post(Mail::Stop);
+                self.mail.alarm();
+            }
+            if join && let Some(thread) = self.thread.lock().take() {
+                // A panic of the thread was caught and told to the queues.
+                drop(thread.join());
+            }
+        } else if was.is_ok() {
+            // Whoever leads is woken and lets go of the turn.
+            self.mail.alarm();
+            let mut core = self.core.lock();
+            self.turn(&mut core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
+        }
+    }
+
+    fn check(&self) -> Result<(), i32> {
+        if self.is_stopped() { Err(e::CHTTP_E_ENGINE_DOWN) } else { Ok(()) }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.state.load(Ordering::SeqCst) != RUNNING
+    }
+
+    fn post(&self, mail: Mail) {
+        self.mail.push(mail);
+        self.ring();
+    }
+
+    /// See to it that mail is read: by us if the turn is free, else by whoever holds it or sleeps.
+    fn ring(&self) {
+        if self.settings.own_thread {
+            return self.mail.ring();
+        }
+        fence(Ordering::SeqCst);
+        match self.core.try_lock() {
+            Some(core) => self.take_turn(core, |_| {}),
+            // The holder looks at the mailbox when it lets go. If it sleeps, it is woken.
+            None => self.mail.ring(),
+        }
+    }
+
+    /// A connection that nobody looked after may be dead by now: look before it is used.
+    fn refresh<'a>(&'a self, core: MutexGuard<'a, Core<B>>) -> MutexGuard<'a, Core<B>> {
+        if self.settings.own_thread || core.client.pool.counts().idle == 0 {
+            return core;
+        }
+        let looked = self.looked_at.load(Ordering::Relaxed);
+        if sys::monotonic_ns().saturating_sub(looked) < STALE_NS {
+            return core;
+        }
+        let Some(mut sleeper) = self.sleeper.try_lock() else { return core };
+        drop(core);
+        self.look(&mut sleeper, Some(Duration::ZERO)).ok();
+        self.let_go(sleeper);
+        self.core.lock()
+    }
+
+    /// A turn on a thread that did not sleep for it: an application's thread that submits.
+    fn take_turn<'a>(&'a self, mut core: MutexGuard<'a, Core<B>>, work: impl FnOnce(&mut Core<B>)) {
+        self.turn(&mut core, work);
+        loop {
+            if self.settings.own_thread {
+                let next = core.next().0;
+                let wake = core.io.has_runnable() || next < self.sleep_until.load(Ordering::SeqCst);
+                drop(core);
+                if wake {
+                    self.mail.alarm();
+                }
+                fence(Ordering::SeqCst);
+                // The thread reads what came meanwhile: whoever sent it saw the thread asleep, or it was awake.
+                return;
+            }
+            self.settle(&mut core, false, false);
+            drop(core);
+            fence(Ordering::SeqCst);
+            if self.mail.is_empty() {
+                return;
+            }
+            match self.core.try_lock() {
+                Some(again) => core = again,
+                None => return,
+            }
+            self.turn(&mut core, |_| {});
+        }
+    }
+
+    /// In the caller-driven drive: leave the descriptor as the contract wants it.
+    fn settle(&self, core: &mut Core<B>, left: bool, fresh: bool) {
+        let events = || self.queues.lock().iter().filter_map(Weak::upgrade).any(|q| !q.is_empty() || q.is_woken());
+        let left = left || core.io.has_runnable() || !self.mail.doze() || events();
+        core.settle(left, fresh && left);
+    }
+
+    /// Take a turn: mail, then `work`, then the events. A panic ends the engine, not the process.
+    fn turn(&self, core: &mut Core<B>, work: impl FnOnce(&mut Core<B>)) {
+        if self.state.load(Ordering::SeqCst) == DOWN {
+            return;
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            core.io.tick();
+            core.read_mail(&self.mail);
+            work(core);
+            core.publish();
+        }));
+        if outcome.is_err() {
+            self.state.store(DOWN, Ordering::SeqCst);
+            self.ids.close();
+            let mut queues: Vec<Arc<Queue>> = self.queues.lock().iter().filter_map(Weak::upgrade).collect();
+            queues.extend(self.perform_queues.lock().iter().cloned());
+            // If even this fails, the state that is left is not worth another try.
+            drop(catch_unwind(AssertUnwindSafe(|| core.collapse(&queues))));
+        }
+    }
+
+    /// The engine's own thread.
+    fn run(&self) {
+        REACTOR_OF.set(std::ptr::from_ref(self) as usize);
+        let mut sleeper = self.sleeper.lock();
+        let Sleeper { waiter, ready } = &mut *sleeper;
+        while self.state.load(Ordering::SeqCst) == RUNNING {
+            let timeout = {
+                let core = self.core.lock();
+                if core.io.has_runnable() || !self.mail.doze() {
+                    Some(Duration::ZERO)
+                } else {
+                    let next = core.next();
+                    self.sleep_until.store(next.0, Ordering::SeqCst);
+                    (next != Tick::NEVER).then(|| Duration::from_nanos(next.0.saturating_sub(sys::monotonic_ns())))
+                }
+            };
+            ready.clear();
+            // A signal cannot come to this thread, and any other failure would come again: the turn decides.
+            let waited = waiter.wait(ready, timeout);
+            self.mail.awake();
+            self.sleep_until.store(0, Ordering::SeqCst);
+            let mut core = self.core.lock();
+            self.turn(&mut core, |core| core.dispatch(ready));
+            drop(core);
+            if waited.is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
+                break;
+            }
+        }
+        let mut core = self.core.lock();
+        self.state.store(STOPPING, Ordering::SeqCst);
+        self.turn(&mut core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
+    }
+}

@@ -1,0 +1,119 @@
+//! One exchange: a request, what became of it, and what the application is owed.
+//!
+//! ```text
+//! Queued ──► Resolving ──► Connecting ──► Sending ──► Waiting ──► Receiving ──► (terminal event)
+//!    └───────────── idle connection ───────▲
+//! ```
+//!
+//! Invariant: exactly one terminal event, and no event after it. `Client::conclude` and `Client::fail` alone emit it, and
+//! both take the exchange out of the table.
+
+use super::failure::Phase;
+use super::gate::Gate;
+use super::request::Request;
+use super::response::{Response, Route, Timing};
+use super::upload::Upload;
+use crate::error as e;
+use crate::mem::{Block, Obj};
+use crate::net::connection::ConnId;
+use crate::net::wheel::TimerId;
+use crate::pool::OriginId;
+use crate::proto::{StreamKey, Tick};
+use crate::queue::Queue;
+use std::sync::Arc;
+
+/// How the answer is handed over.
+pub enum Delivery {
+    /// Event by event.
+    Stream,
+    /// As one RESPONSE event, if it stays small; the object is there once the head is.
+    Collect(Option<Obj<Response>>),
+}
+
+/// Small pieces of a body that are gathered into one event.
+pub struct Gathered {
+    pub block: Block,
+    pub len: usize,
+}
+
+pub struct Exchange {
+    pub xid: u64,
+    pub request: Box<Request>,
+    pub queue: Arc<Queue>,
+    pub gate: Arc<Gate>,
+    pub phase: Phase,
+    /// When the current phase began.
+    pub since: Tick,
+    pub submitted: Tick,
+    pub origin: OriginId,
+    /// The dial that was started for it.
+    pub dial: Option<crate::mem::Key>,
+    pub conn: Option<(ConnId, StreamKey)>,
+    pub upload: Upload,
+    pub delivery: Delivery,
+    pub gathered: Option<Gathered>,
+    /// Bytes that may still be delivered. Falls below zero by less than one event's minimum charge.
+    pub credit: i64,
+    pub timer: Option<(TimerId, Tick)>,
+    /// When bytes of the answer arrived last.
+    pub heard_at: Tick,
+    /// When the connection was last seen to take bytes, and how many it still had.
+    pub sent_at: Tick,
+    pub unsent: usize,
+    pub status: u16,
+    pub route: Route,
+    pub timing: Timing,
+    /// Bytes of the request that were handed to a socket, in all attempts.
+    pub bytes_sent: u64,
+    /// The final head was delivered or is being collected.
+    pub answered: bool,
+    /// The answer is a raw stream now.
+    pub tunnel: bool,
+    /// The answer is complete.
+    pub finished: bool,
+    /// There was no memory for an event.
+    pub starved: bool,
+}
+
+impl Exchange {
+    pub fn enter(&mut self, phase: Phase, now: Tick) {
+        self.phase = phase;
+        self.since = now;
+    }
+
+    /// The next deadline, and the error that it stands for. `None` for the end of the wait for 100-continue.
+    pub fn deadline(&self) -> (Tick, Option<i32>) {
+        let t = &self.request.timeouts;
+        let mut first = (self.submitted.after(t.total), Some(e::CHTTP_E_TIMEOUT_TOTAL));
+        let mut consider = |at: Tick, code: Option<i32>| {
+            if at < first.0 {
+                first = (at, code);
+            }
+        };
+        match self.phase {
+            Phase::Queued => consider(self.since.after(t.pool), Some(e::CHTTP_E_TIMEOUT_POOL)),
+            Phase::Resolving => consider(self.since.after(t.dns), Some(e::CHTTP_E_TIMEOUT_DNS)),
+            Phase::Connecting => consider(self.since.after(t.connect), Some(e::CHTTP_E_TIMEOUT_CONNECT)),
+            Phase::Sending | Phase::Waiting | Phase::Receiving => {
+                if self.upload.held {
+                    consider(self.since.after(t.expect), None);
+                } else if self.unsent > 0 {
+                    consider(self.sent_at.after(t.write), Some(e::CHTTP_E_TIMEOUT_WRITE));
+                }
+                if self.phase == Phase::Waiting {
+                    consider(self.since.after(t.first_byte), Some(e::CHTTP_E_TIMEOUT_FIRST_BYTE));
+                    consider(self.since.after(t.read), Some(e::CHTTP_E_TIMEOUT_READ));
+                }
+                if self.phase == Phase::Receiving && self.credit > 0 && !self.tunnel {
+                    consider(self.heard_at.after(t.read), Some(e::CHTTP_E_TIMEOUT_READ));
+                }
+            }
+        }
+        first
+    }
+
+    /// Nanoseconds since submit, at least 1: 0 means "did not happen".
+    pub fn elapsed(&self, now: Tick) -> u64 {
+        (now.0 - self.submitted.0).max(1)
+    }
+}

@@ -1,0 +1,101 @@
+//! The part of an exchange that other threads touch: credit on its way back, and room for a streamed upload.
+//!
+//! Both work alike. The application's side adds to a counter without waking anybody; only when the exchange stands still for
+//! want of it does the counter's change become mail. The flag is raised by the reactor before it looks at the counter once
+//! more, and taken down by whoever sends the mail, so that nothing is missed and one standstill costs one mail.
+
+use super::engine::Mail;
+use crate::mem::Credit;
+use crate::net::mailbox::Mailbox;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+pub struct Gate {
+    xid: AtomicU64,
+    mail: Arc<Mailbox<Mail>>,
+    /// Credit that came back and was not added to the exchange yet.
+    returned: AtomicU64,
+    paused: AtomicBool,
+    /// Bytes of the upload that were accepted and not handed to the socket yet.
+    buffered: AtomicU64,
+    /// A write was refused: the application waits for WRITABLE.
+    refused: AtomicBool,
+}
+
+impl Gate {
+    pub fn new(mail: Arc<Mailbox<Mail>>) -> Gate {
+        Gate {
+            xid: AtomicU64::new(0),
+            mail,
+            returned: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
+            buffered: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Make it the gate of another exchange. Only while nobody else holds it.
+    pub fn reset(&self, xid: u64) {
+        self.xid.store(xid, Ordering::Relaxed);
+        self.returned.store(0, Ordering::Relaxed);
+        self.paused.store(false, Ordering::Relaxed);
+        self.buffered.store(0, Ordering::Relaxed);
+        self.refused.store(false, Ordering::Relaxed);
+    }
+
+    /// Credit that came back since the last call.
+    pub fn take_returned(&self) -> u64 {
+        if self.returned.load(Ordering::Relaxed) == 0 { 0 } else { self.returned.swap(0, Ordering::SeqCst) }
+    }
+
+    /// The exchange stands still. `false` if credit came back in the meantime.
+    pub fn pause(&self) -> bool {
+        self.paused.store(true, Ordering::SeqCst);
+        if self.returned.load(Ordering::SeqCst) > 0 && self.paused.swap(false, Ordering::SeqCst) {
+            return false;
+        }
+        true
+    }
+
+    /// Book `bytes` of an upload. `false` if that would exceed `max`: then WRITABLE will come.
+    pub fn book(&self, bytes: u64, max: u64) -> bool {
+        let mut now = self.buffered.load(Ordering::SeqCst);
+        loop {
+            // One write larger than the whole buffer is let through when the buffer is empty: it could never pass else.
+            if now > 0 && now.saturating_add(bytes) > max {
+                self.refused.store(true, Ordering::SeqCst);
+                let after = self.buffered.load(Ordering::SeqCst);
+                if after == now {
+                    return false;
+                }
+                // The reactor made room in between and may have missed the flag.
+                self.refused.store(false, Ordering::SeqCst);
+                now = after;
+                continue;
+            }
+            match self.buffered.compare_exchange(now, now.saturating_add(bytes), Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+    }
+
+    /// `bytes` went to the socket. Whether the application is to be told that there is room again.
+    pub fn unbook(&self, bytes: u64, low: u64) -> bool {
+        let before = self.buffered.fetch_sub(bytes, Ordering::SeqCst);
+        before - bytes <= low && self.refused.load(Ordering::SeqCst) && self.refused.swap(false, Ordering::SeqCst)
+    }
+
+    pub fn buffered(&self) -> u64 {
+        self.buffered.load(Ordering::SeqCst)
+    }
+}
+
+impl Credit for Gate {
+    fn give_back(&self, bytes: u64) {
+        self.returned.fetch_add(bytes, Ordering::SeqCst);
+        if self.paused.load(Ordering::SeqCst) && self.paused.swap(false, Ordering::SeqCst) {
+            self.mail.post(Mail::Credit(self.xid.load(Ordering::Relaxed)));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! How an exchange ends: with its answer, with an error, or with another try.
+
+use super::exchange::{Delivery, Exchange};
+use super::failure::{Cause, Failure, Phase};
+use super::{Client, ids, sink};
+use crate::error as e;
+use crate::net::backend::Backend;
+use crate::net::reactor::Io;
+use crate::pool::OriginId;
+use crate::queue::Event;
+use crate::queue::event::{flag, kind};
+
+/// Tries of one request, the first included, when its connection turns out to be stale.
+const ATTEMPTS_MAX: u32 = 2;
+
+impl Client {
+    /// The answer is complete.
+    pub(super) fn conclude<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
+        let Some(mut exchange) = self.take(io, xid) else { return };
+        let uploaded = exchange.upload.ended && exchange.unsent == 0;
+        let mut free = None;
+        if let Some((conn, _)) = exchange.conn {
+            if uploaded && !exchange.request.close && io.reusable(conn) {
+                free = Some(conn);
+            } else {
+                // Closing first gives up borrowed memory, so that WRITE_DONE may follow.
+                io.close(conn, !uploaded);
+                self.pool.closed(exchange.origin, None);
+            }
+        }
+        super::dispatch::write_done(&mut exchange, &mut self.outbox);
+        self.tally.succeeded += 1;
+        let elapsed = exchange.elapsed(io.now());
+        let mut event;
+        match std::mem::replace(&mut exchange.delivery, Delivery::Stream) {
+            Delivery::Collect(Some(mut obj)) => {
+                event = sink::event(&exchange, kind::RESPONSE);
+                obj.parts_mut().0.timing = exchange.timing;
+                let body = obj.get().body(obj.tail());
+                event.len = body.len() as u64;
+                event.data = if body.is_empty() { 0 } else { body.as_ptr() as usize };
+                event.obj = Some(obj.into_block());
+            }
+            _ => event = sink::event(&exchange, kind::DONE),
+        }
+        self.end(&exchange, event, elapsed);
+        match free {
+            Some(conn) => self.serve(io, exchange.origin, conn),
+            None => self.refill(io, exchange.origin),
+        }
+    }
+
+    /// The exchange failed; or its connection was stale, and the request is tried once more.
+    pub(super) fn fail<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, cause: Cause) {
+        let Some(exchange) = self.exchange(xid) else { return };
+        let heard = exchange.conn.is_some_and(|(conn, _)| io.conn(conn).is_some_and(|c| c.heard()));
+        if self.may_retry(xid, cause, heard) {
+            return self.retry(io, xid);
+        }
+        let Some(mut exchange) = self.take(io, xid) else { return };
+        if let Some((conn, _)) = exchange.conn {
+            io.close(conn, true);
+            self.pool.closed(exchange.origin, None);
+        } else {
+            self.pool.abandon(exchange.origin, xid);
+        }
+        super::dispatch::write_done(&mut exchange, &mut self.outbox);
+        self.deliver_rest(&mut exchange);
+        if cause.code == e::CHTTP_E_CANCELLED || cause.code == e::CHTTP_E_ENGINE_CLOSED {
+            self.tally.cancelled += 1;
+        } else {
+            self.tally.failed += 1;
+        }
+        let elapsed = exchange.elapsed(io.now());
+        let mut event = sink::event(&exchange, kind::DONE);
+        event.error = cause.code;
+        event.os_errno = cause.os_errno;
+        if exchange.answered {
+            event.flags |= flag::PARTIAL;
+        }
+        event.obj = self.explain(&exchange, cause, heard).into_block();
+        let (origin, dial) = (exchange.origin, exchange.dial);
+        self.end(&exchange, event, elapsed);
+        match dial {
+            Some(dial) => self.release_dial(io, dial, origin, cause),
+            None => self.refill(io, origin),
+        }
+    }
+
+    /// Cancel on the application's behalf.
+    pub(super) fn cancel<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
+        self.fail(io, xid, Cause::code(e::CHTTP_E_CANCELLED));
+    }
+
+    /// A failed exchange leaves its dial: somebody else who waits may take it over, unless the dial itself has failed.
+    fn release_dial<B: Backend>(&mut self, io: &mut Io<B>, dial: crate::mem::Key, origin: OriginId, cause: Cause) {
+        let failed = !matches!(cause.code, e::CHTTP_E_CANCELLED | e::CHTTP_E_TIMEOUT_TOTAL | e::CHTTP_E_TIMEOUT_POOL);
+        let exchanges = &self.exchanges;
+        let heir = self.pool.waiters(origin).find(|&xid| {
+            exchanges.get(ids::slot(xid)).and_then(Option::as_ref).is_some_and(|x| x.xid == xid && x.dial.is_none())
+        });
+        match heir {
+            Some(heir) if !failed => self.bequeath(io, dial, heir),
+            _ => self.drop_dial(io, dial),
+        }
+    }
+
+    /// The terminal event. Nothing follows it.
+    fn end(&mut self, exchange: &Exchange, mut event: Event, elapsed: u64) {
+        event.flags |= flag::TERMINAL;
+        event.aux = elapsed;
+        self.outbox.push(&exchange.queue, event);
+        self.spent.push(exchange.xid);
+    }
+
+    /// Take an exchange out of the table, with its timer.
+    fn take<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) -> Option<Exchange> {
+        let slot = self.exchanges.get_mut(ids::slot(xid))?;
+        let exchange = slot.take_if(|x| x.xid == xid)?;
+        self.live -= 1;
+        if let Some((timer, _)) = exchange.timer {
+            io.wheel.cancel(timer);
+        }
+        Some(exchange)
+    }
+
+    /// What was received and not handed over yet comes before the error.
+    fn deliver_rest(&mut self, exchange: &mut Exchange) {
+        sink::ExchangeSink::new(Some(exchange), &mut self.outbox, &mut self.memory, crate::proto::Tick(0)).give_up();
+    }
+
+    /// A request that met a connection which the peer had closed meanwhile may be sent again, if that is safe: no byte of an
+    /// answer was seen, and the method is idempotent or no byte of the request left (RFC 9110 section 9.2.2).
+    fn may_retry(&self, xid: u64, cause: Cause, heard: bool) -> bool {
+        let Some(x) = self.exchanges.get(ids::slot(xid)).and_then(Option::as_ref) else { return false };
+        let stale = matches!(cause.code, e::CHTTP_E_CLOSED_BEFORE_HEAD | e::CHTTP_E_CONNECTION_LOST);
+        stale
+            && x.conn.is_some()
+            && x.route.reused
+            && !heard
+            && !x.answered
+            && x.route.attempt < ATTEMPTS_MAX
+            && x.upload.rewindable()
+            && is_idempotent(x.request.head.request().method)
+    }
+
+    fn retry<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
+        let now = io.now();
+        let Some(exchange) = self.exchange(xid) else { return };
+        let Some((conn, _)) = exchange.conn.take() else { return };
+        exchange.route.attempt += 1;
+        let held = exchange.request.head.expects_continue;
+        exchange.upload.rewind(held);
+        exchange.enter(Phase::Queued, now);
+        let origin = exchange.origin;
+        io.close(conn, true);
+        self.pool.closed(origin, None);
+        self.tally.retried += 1;
+        let found = self.pool.requeue(origin, xid);
+        self.proceed(io, origin, xid, found);
+    }
+
+    fn explain(&self, x: &Exchange, cause: Cause, heard: bool) -> Failure {
+        let (host, port) = self.pool.key(x.origin).map_or(("?", 0), |k| (&k.host, k.port));
+        let mut message = format!("{host}:{port}: {} ({}", e::text(cause.code), x.phase.name());
+        if cause.os_errno != 0 {
+            message += &format!("; {}", std::io::Error::from_raw_os_error(cause.os_errno));
+        }
+        if x.route.attempt > 1 {
+            message += &format!("; attempt {}", x.route.attempt);
+        }
+        message.push(')');
+        let before_sending = x.bytes_sent == 0;
+        let category = e::Category::of(cause.code);
+        let transient = !matches!(cause.code, e::CHTTP_E_CANCELLED | e::CHTTP_E_ENGINE_CLOSED)
+            && !matches!(category, Some(e::Category::Protocol | e::Category::Argument))
+            || matches!(cause.code, e::CHTTP_E_CLOSED_BEFORE_HEAD);
+        let safe = before_sending || (!heard && !x.answered && is_idempotent(x.request.head.request().method));
+        Failure {
+            cause,
+            phase: x.phase,
+            message,
+            peer: x.route.peer,
+            attempt: x.route.attempt,
+            retryable: transient && safe && cause.code != e::CHTTP_E_NAME_NOT_FOUND,
+            request_bytes_sent: x.bytes_sent,
+            connection_reused: x.route.reused,
+        }
+    }
+
+    /// Every exchange ends with `code`; for the end of the engine.
+    pub(super) fn fail_all<B: Backend>(&mut self, io: &mut Io<B>, code: i32) {
+        let xids: Vec<u64> = self.exchanges.iter().flatten().map(|x| x.xid).collect();
+        for xid in xids {
+            self.fail(io, xid, Cause::code(code));
+        }
+    }
+}
+
+/// RFC 9110 section 9.2.2.
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
+}

@@ -1,0 +1,21 @@
+//! A request as the engine carries it: validated and encoded on the application's thread.
+
+use super::settings::Timeouts;
+use super::upload::Source;
+use crate::pool::OriginKey;
+use crate::proto::h1::encode::EncodedHead;
+
+pub struct Request {
+    /// The application's own word for the exchange; comes back in every event.
+    pub token: u64,
+    pub head: EncodedHead,
+    pub origin: OriginKey,
+    pub body: Source,
+    /// One RESPONSE event for a small answer.
+    pub collect: bool,
+    /// Do not use the connection again.
+    pub close: bool,
+    pub recv_credit: u64,
+    pub collect_max: u64,
+    pub timeouts: Timeouts,
+}

@@ -1,0 +1,193 @@
+//! The object behind INFORMATIONAL, HEADERS, TRAILERS and RESPONSE events: a head in one block, and the body behind it
+//! when the request asked for one event.
+//!
+//! The tail of the object is laid out as `field table | head bytes | body`.
+
+use crate::mem::{Obj, Object, Pool};
+use crate::proto::{Field, Fields, Head, Version};
+use std::net::SocketAddr;
+
+/// When things happened, in nanoseconds since submit; 0 for what did not happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Timing {
+    /// A connection was there (idle, or newly made).
+    pub connected: u64,
+    /// The request, without a streamed body, was handed to the socket.
+    pub sent: u64,
+    /// The first byte of the final head arrived.
+    pub first_byte: u64,
+    /// Of the connection's making: name resolved and connection made took this long; 0 on a reused connection.
+    pub connect_took: u64,
+}
+
+/// Where and how the exchange ran.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Route {
+    pub peer: Option<SocketAddr>,
+    pub reused: bool,
+    pub attempt: u32,
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub version: Version,
+    fields: u32,
+    head_len: u32,
+    reason: (u32, u32),
+    body_len: u64,
+    pub route: Route,
+    pub timing: Timing,
+}
+
+impl Object for Response {
+    const TAG: u32 = 0x5245_5350;
+}
+
+const FIELD: usize = size_of::<Field>();
+
+impl Response {
+    fn head_at(&self) -> usize {
+        self.fields as usize * FIELD
+    }
+
+    pub fn body_at(&self) -> usize {
+        self.head_at() + self.head_len as usize
+    }
+
+    pub fn body_len(&self) -> u64 {
+        self.body_len
+    }
+
+    pub fn field_count(&self) -> usize {
+        self.fields as usize
+    }
+
+    /// Name and value of a field, in the tail of the object.
+    pub fn field<'a>(&self, tail: &'a [u8], index: usize) -> Option<(&'a [u8], &'a [u8])> {
+        if index >= self.fields as usize {
+            return None;
+        }
+        let number = |k: usize| {
+            let at = index * FIELD + k * 4;
+            u32::from_ne_bytes(tail[at..at + 4].try_into().expect("four bytes"))
+        };
+        let field = Field { name: number(0), name_len: number(1), value: number(2), value_len: number(3) };
+        let head = &tail[self.head_at()..self.body_at()];
+        Some((field.name(head), field.value(head)))
+    }
+
+    pub fn reason<'a>(&self, tail: &'a [u8]) -> &'a [u8] {
+        &tail[self.head_at()..][self.reason.0 as usize..][..self.reason.1 as usize]
+    }
+
+    pub fn body<'a>(&self, tail: &'a [u8]) -> &'a [u8] {
+        &tail[self.body_at()..][..self.body_len as usize]
+    }
+}
+
+/// Copy a head into an object with room for a body of `body` bytes. `None` if there is no memory.
+pub fn from_head(memory: &mut Pool, head: &Head<'_>, body: usize, route: Route) -> Option<Obj<Response>> {
+    // The reason phrase is a part of the head's bytes in HTTP/1.1, and empty otherwise.
+    let reason = head.reason.as_ptr() as usize;
+    let start = head.fields.bytes.as_ptr() as usize;
+    let reason_at = if reason >= start && reason + head.reason.len() <= start + head.fields.bytes.len() {
+        (reason - start) as u32
+    } else {
+        0
+    };
+    let reason = (reason_at, if reason_at == 0 { 0 } else { head.reason.len() as u32 });
+    build(memory, head.status, head.version, reason, head.fields, body, route)
+}
+
+/// Copy a trailer section into an object.
+pub fn from_trailers(
+    memory: &mut Pool,
+    status: u16,
+    version: Version,
+    fields: Fields<'_>,
+    route: Route,
+) -> Option<Obj<Response>> {
+    build(memory, status, version, (0, 0), fields, 0, route)
+}
+
+fn build(
+    memory: &mut Pool,
+    status: u16,
+    version: Version,
+    reason: (u32, u32),
+    fields: Fields<'_>,
+    body: usize,
+    route: Route,
+) -> Option<Obj<Response>> {
+    let table = fields.table.len() * FIELD;
+    let tail = table + fields.bytes.len() + body;
+    let response = Response {
+        status,
+        version,
+        fields: fields.table.len() as u32,
+        head_len: fields.bytes.len() as u32,
+        reason,
+        body_len: 0,
+        route,
+        timing: Timing::default(),
+    };
+    let mut obj = Obj::new(memory.block(Obj::<Response>::payload(tail))?, response);
+    let (_, room) = obj.parts_mut();
+    for (at, field) in room.chunks_exact_mut(FIELD).zip(fields.table) {
+        let Field { name, name_len, value, value_len } = *field;
+        for (word, number) in at.chunks_exact_mut(4).zip([name, name_len, value, value_len]) {
+            word.copy_from_slice(&number.to_ne_bytes());
+        }
+    }
+    room[table..table + fields.bytes.len()].copy_from_slice(fields.bytes);
+    Some(obj)
+}
+
+/// Append to the body, moving to a larger block when it is full. `false` if there is no memory.
+pub fn append(memory: &mut Pool, obj: &mut Obj<Response>, bytes: &[u8]) -> bool {
+    let used = obj.get().body_at() + obj.get().body_len as usize;
+    if used + bytes.len() > obj.tail_capacity() {
+        let wanted = (used + bytes.len()).max(obj.tail_capacity() * 2);
+        let Some(block) = memory.block(Obj::<Response>::payload(wanted)) else { return false };
+        let Response { status, version, fields, head_len, reason, body_len, route, timing } = *obj.get();
+        let mut larger =
+            Obj::new(block, Response { status, version, fields, head_len, reason, body_len, route, timing });
+        larger.parts_mut().1[..used].copy_from_slice(&obj.tail()[..used]);
+        *obj = larger;
+    }
+    let (response, tail) = obj.parts_mut();
+    tail[used..used + bytes.len()].copy_from_slice(bytes);
+    response.body_len += bytes.len() as u64;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_and_a_growing_body_survive_the_move() {
+        let mut memory = Pool::default();
+        let bytes = b"HTTP/1.1 200 Fine\r\nA: b\r\n\r\n";
+        let table = [Field { name: 19, name_len: 1, value: 22, value_len: 1 }];
+        let head = Head {
+            version: Version::Http11,
+            status: 200,
+            reason: &bytes[13..17],
+            fields: Fields { bytes, table: &table },
+        };
+        let mut obj = from_head(&mut memory, &head, 0, Route::default()).unwrap();
+        let mut model = Vec::new();
+        for i in 0..200u32 {
+            let piece = vec![i as u8; i as usize];
+            assert!(append(&mut memory, &mut obj, &piece));
+            model.extend_from_slice(&piece);
+        }
+        let (r, tail) = (obj.get(), obj.tail());
+        assert_eq!(r.body(tail), model);
+        assert_eq!(r.field(tail, 0), Some((&b"A"[..], &b"b"[..])));
+        assert_eq!(r.field(tail, 1), None);
+        assert_eq!(r.reason(tail), b"Fine");
+    }
+}

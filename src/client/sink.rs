@@ -1,0 +1,309 @@
+//! Where a connection's upcalls become events of an exchange.
+
+use super::exchange::{Delivery, Exchange, Gathered};
+use super::failure::Phase;
+use super::outbox::Outbox;
+use super::response::{self, Response};
+use crate::mem::{Block, Body, Obj, Pool, Slice};
+use crate::net::reactor::Receiver;
+use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick};
+use crate::queue::Event;
+use crate::queue::event::{flag, kind};
+
+/// What every event costs at least, so that a flood of tiny ones is bounded too.
+const CHARGE_MIN: u64 = 256;
+/// Smaller pieces are gathered into one event.
+const GATHER_BELOW: usize = 2 << 10;
+const GATHER_BLOCK: usize = 16 << 10;
+
+pub struct ExchangeSink<'a> {
+    /// `None` for an idle connection.
+    pub exchange: Option<&'a mut Exchange>,
+    pub outbox: &'a mut Outbox,
+    pub memory: &'a mut Pool,
+    pub now: Tick,
+    lent: Option<(Block, usize)>,
+    /// 100 (Continue) came: the body may be sent.
+    pub go_ahead: bool,
+}
+
+impl<'a> ExchangeSink<'a> {
+    pub fn new(exchange: Option<&'a mut Exchange>, outbox: &'a mut Outbox, memory: &'a mut Pool, now: Tick) -> Self {
+        ExchangeSink { exchange, outbox, memory, now, lent: None, go_ahead: false }
+    }
+
+    /// After a pump: what was gathered becomes an event.
+    pub fn settle(&mut self) {
+        if let Some(exchange) = self.exchange.as_deref_mut() {
+            flush_gathered(exchange, self.outbox, self.memory);
+        }
+    }
+
+    /// The answer will not be whole: hand over what was received of it.
+    pub fn give_up(&mut self) {
+        if let Some(exchange) = self.exchange.as_deref_mut() {
+            stop_collecting(exchange, self.outbox, self.memory);
+            flush_gathered(exchange, self.outbox, self.memory);
+        }
+    }
+}
+
+/// An event of an exchange, with what all of them carry.
+pub fn event(exchange: &Exchange, kind: u16) -> Event {
+    let mut flags = 0;
+    if exchange.route.reused {
+        flags |= flag::REUSED;
+    }
+    if exchange.tunnel {
+        flags |= flag::TUNNEL;
+    }
+    Event {
+        kind,
+        flags,
+        arg: exchange.status as u32,
+        xid: exchange.xid,
+        token: exchange.request.token,
+        ..Event::default()
+    }
+}
+
+fn push_head(exchange: &mut Exchange, outbox: &mut Outbox, kind: u16, status: u16, obj: Option<Obj<Response>>) {
+    let Some(obj) = obj else {
+        exchange.starved = true;
+        return;
+    };
+    let mut event = event(exchange, kind);
+    event.arg = status as u32;
+    event.obj = Some(obj.into_block());
+    outbox.push(&exchange.queue, event);
+}
+
+fn push_body(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, slice: Slice, flags: u16) {
+    let len = slice.bytes().len() as u64;
+    let charge = len.max(CHARGE_MIN);
+    let data = slice.bytes().as_ptr() as usize;
+    exchange.credit = exchange.credit.saturating_sub_unsigned(charge);
+    let Some(block) = memory.block(Obj::<Body>::payload(0)) else {
+        exchange.starved = true;
+        return;
+    };
+    let body = Obj::new(block, Body::new(slice, charge, Some(exchange.gate.clone())));
+    let mut event = event(exchange, kind::BODY);
+    event.flags |= flags;
+    event.data = data;
+    event.len = len;
+    event.obj = Some(body.into_block());
+    outbox.push(&exchange.queue, event);
+}
+
+fn flush_gathered(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool) {
+    if let Some(Gathered { block, len }) = exchange.gathered.take() {
+        push_body(exchange, outbox, memory, Slice::Block { block, range: 0..len as u32 }, flag::COPIED);
+    }
+}
+
+/// The answer is not for one event after all: hand over what was collected, and go on event by event.
+fn stop_collecting(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool) {
+    let Delivery::Collect(Some(obj)) = std::mem::replace(&mut exchange.delivery, Delivery::Stream) else { return };
+    let body = obj.get().body(obj.tail());
+    let len = body.len();
+    let copy = (len > 0).then(|| {
+        let mut block = memory.block(len)?;
+        block.unique()?[..len].copy_from_slice(body);
+        Some(block)
+    });
+    let status = obj.get().status;
+    push_head(exchange, outbox, kind::HEADERS, status, Some(obj));
+    match copy {
+        None => {}
+        Some(Some(block)) => {
+            push_body(exchange, outbox, memory, Slice::Block { block, range: 0..len as u32 }, flag::COPIED);
+        }
+        Some(None) => exchange.starved = true,
+    }
+}
+
+fn gather(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, bytes: &[u8], more_likely: bool) {
+    if let Some(g) = &exchange.gathered
+        && g.len + bytes.len() > g.block.capacity()
+    {
+        flush_gathered(exchange, outbox, memory);
+    }
+    if exchange.gathered.is_none() {
+        let size = if more_likely { GATHER_BLOCK } else { bytes.len() };
+        match memory.block(size.max(bytes.len())) {
+            Some(block) => exchange.gathered = Some(Gathered { block, len: 0 }),
+            None => {
+                exchange.starved = true;
+                return;
+            }
+        }
+    }
+    if let Some(g) = &mut exchange.gathered
+        && let Some(room) = g.block.unique()
+    {
+        room[g.len..g.len + bytes.len()].copy_from_slice(bytes);
+        g.len += bytes.len();
+    }
+}
+
+impl Sink for ExchangeSink<'_> {
+    fn informational(&mut self, _: StreamKey, head: &Head<'_>) {
+        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+        exchange.heard_at = self.now;
+        if head.status == 100 {
+            self.go_ahead = true;
+        }
+        let obj = response::from_head(self.memory, head, 0, exchange.route);
+        push_head(exchange, self.outbox, kind::INFORMATIONAL, head.status, obj);
+    }
+
+    fn head(&mut self, _: StreamKey, head: &Head<'_>, follows: Follows) {
+        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+        exchange.enter(Phase::Receiving, self.now);
+        exchange.heard_at = self.now;
+        exchange.answered = true;
+        exchange.status = head.status;
+        exchange.timing.first_byte = exchange.elapsed(self.now);
+        let room = match follows {
+            Follows::Tunnel => {
+                exchange.tunnel = true;
+                None
+            }
+            Follows::Nothing => Some(0),
+            Follows::Length(len) if len <= exchange.request.collect_max => Some(len),
+            Follows::Length(_) => None,
+            Follows::Unknown => Some(0),
+        };
+        match (room, &exchange.delivery) {
+            (Some(room), Delivery::Collect(_)) => {
+                // A large claim is believed only as it comes true.
+                let room = room.min(Pool::LARGEST as u64) as usize;
+                match response::from_head(self.memory, head, room, exchange.route) {
+                    Some(obj) => exchange.delivery = Delivery::Collect(Some(obj)),
+                    None => exchange.starved = true,
+                }
+            }
+            _ => {
+                exchange.delivery = Delivery::Stream;
+                let mut obj = response::from_head(self.memory, head, 0, exchange.route);
+                if let Some(obj) = &mut obj {
+                    obj.parts_mut().0.timing = exchange.timing;
+                }
+                push_head(exchange, self.outbox, kind::HEADERS, head.status, obj);
+            }
+        }
+    }
+
+    fn credit(&mut self, _: StreamKey) -> u64 {
+        let Some(exchange) = self.exchange.as_deref_mut() else { return 0 };
+        if exchange.starved {
+            return 0;
+        }
+        exchange.credit = exchange.credit.saturating_add_unsigned(exchange.gate.take_returned());
+        if let Delivery::Collect(Some(obj)) = &exchange.delivery {
+            let room = exchange.request.collect_max - obj.get().body_len();
+            if room > 0 {
+                return room;
+            }
+            stop_collecting(exchange, self.outbox, self.memory);
+        }
+        let gathered = exchange.gathered.as_ref().map_or(0, |g| g.len as i64);
+        u64::try_from(exchange.credit - gathered).unwrap_or(0)
+    }
+
+    fn data(&mut self, _: StreamKey, data: Data) {
+        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+        exchange.heard_at = self.now;
+        let (block, start) = self.lent.as_ref().expect("data comes out of lent input");
+        let (bytes, range): (&[u8], _) = match &data {
+            Data::Input(range) => {
+                let range = start + range.start..start + range.end;
+                (&block.bytes()[range.clone()], Some(range))
+            }
+            Data::Owned(bytes) => (bytes, None),
+        };
+        if let Delivery::Collect(Some(obj)) = &mut exchange.delivery {
+            exchange.starved |= !response::append(self.memory, obj, bytes);
+            return;
+        }
+        let len = bytes.len();
+        if len < GATHER_BELOW {
+            gather(exchange, self.outbox, self.memory, bytes, exchange.gathered.is_some());
+            return;
+        }
+        flush_gathered(exchange, self.outbox, self.memory);
+        match (range, data) {
+            // A slice may pin at most four times its own size.
+            (Some(range), _) if len >= block.capacity() / 4 => {
+                let slice = Slice::Block { block: block.clone(), range: range.start as u32..range.end as u32 };
+                push_body(exchange, self.outbox, self.memory, slice, 0);
+            }
+            (Some(range), _) => {
+                let Some(mut copy) = self.memory.block(len) else {
+                    exchange.starved = true;
+                    return;
+                };
+                copy.unique().expect("a new block")[..len].copy_from_slice(&block.bytes()[range]);
+                push_body(
+                    exchange,
+                    self.outbox,
+                    self.memory,
+                    Slice::Block { block: copy, range: 0..len as u32 },
+                    flag::COPIED,
+                );
+            }
+            (None, Data::Owned(bytes)) => push_body(exchange, self.outbox, self.memory, Slice::Foreign(bytes), 0),
+            (None, Data::Input(_)) => unreachable!("input has a range"),
+        }
+    }
+
+    fn trailers(&mut self, _: StreamKey, fields: Fields<'_>) {
+        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+        exchange.heard_at = self.now;
+        stop_collecting(exchange, self.outbox, self.memory);
+        flush_gathered(exchange, self.outbox, self.memory);
+        let version = crate::proto::Version::Http11;
+        let obj = response::from_trailers(self.memory, exchange.status, version, fields, exchange.route);
+        push_head(exchange, self.outbox, kind::TRAILERS, exchange.status, obj);
+    }
+
+    fn end(&mut self, _: StreamKey) {
+        if let Some(exchange) = self.exchange.as_deref_mut() {
+            exchange.finished = true;
+        }
+    }
+
+    fn failed(&mut self, _: StreamKey, _: Fault) {
+        unreachable!("HTTP/1.1 fails with its connection");
+    }
+
+    fn writable(&mut self, _: StreamKey) {}
+}
+
+impl Receiver for ExchangeSink<'_> {
+    fn lend(&mut self, block: &Block, start: usize) {
+        self.lent = Some((block.clone(), start));
+    }
+
+    fn take_back(&mut self) {
+        self.lent = None;
+    }
+
+    fn paused(&mut self) -> bool {
+        // The head is always read; only bodies are paid for.
+        let Some(exchange) = self.exchange.as_deref() else { return false };
+        if exchange.starved {
+            return true;
+        }
+        if !exchange.answered || exchange.finished {
+            return false;
+        }
+        let stream = exchange.conn.map_or(StreamKey(0), |(_, s)| s);
+        self.credit(stream) == 0
+    }
+
+    fn memory(&mut self) -> &mut Pool {
+        self.memory
+    }
+}

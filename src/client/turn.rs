@@ -1,0 +1,124 @@
+//! A turn: mail, readiness, what was left over, what is due; and at its end, the events.
+
+use super::dispatch::Submission;
+use super::engine::Mail;
+use super::{Client, sink};
+use crate::error as e;
+use crate::net::backend::{Backend, Ready};
+use crate::net::mailbox::Mailbox;
+use crate::net::reactor::Io;
+use crate::proto::Tick;
+use crate::queue::event::{flag, kind};
+use crate::queue::{Event, Queue};
+use std::sync::Arc;
+
+/// Everything that a turn works on. Whoever holds it holds the turn.
+pub struct Core<B: Backend> {
+    pub io: Io<B>,
+    pub client: Client,
+    /// In the caller-driven drive: what the backend was told last.
+    armed: Tick,
+    lingering: bool,
+}
+
+impl<B: Backend> Core<B> {
+    pub fn new(io: Io<B>, client: Client) -> Core<B> {
+        Core { io, client, armed: Tick::NEVER, lingering: false }
+    }
+
+    pub fn read_mail(&mut self, mailbox: &Mailbox<Mail>) {
+        while let Some(mail) = mailbox.take() {
+            let Core { io, client, .. } = self;
+            match mail {
+                Mail::Submit(submission) => client.accept(io, submission),
+                Mail::Cancel(xid) => client.cancel(io, xid),
+                Mail::Credit(xid) => client.credit(io, xid),
+                Mail::Write(xid, piece) => client.write(io, xid, piece),
+                Mail::Resolved(host, answer) => client.resolved(io, &host, answer),
+                Mail::Forget(queue) => client.forget(io, &queue),
+                Mail::Stop => {}
+            }
+        }
+    }
+
+    pub fn accept(&mut self, submission: Submission) {
+        self.client.accept(&mut self.io, submission);
+    }
+
+    pub fn dispatch(&mut self, ready: &[Ready]) {
+        self.io.dispatch(ready, &mut self.client);
+    }
+
+    /// Publish the turn's events.
+    pub fn publish(&mut self) {
+        self.client.outbox.publish();
+        self.client.ids.release(&mut self.client.spent);
+    }
+
+    /// When the next timer may run out.
+    pub fn next(&self) -> Tick {
+        self.io.wheel.next()
+    }
+
+    /// In the caller-driven drive, the end of a turn: the engine's descriptor will become readable for the next timer, and
+    /// is readable while `left`. A `fresh` edge is raised for a drain that left something.
+    pub fn settle(&mut self, left: bool, fresh: bool) {
+        let (now, next) = (self.io.now(), self.next());
+        if next < self.armed || (self.armed <= now && next != self.armed) {
+            self.armed = next;
+            self.io.backend().arm(next);
+        }
+        if left {
+            if fresh || !self.lingering {
+                self.lingering = true;
+                self.io.backend().linger(true);
+            }
+        } else if self.lingering {
+            self.lingering = false;
+            self.io.backend().linger(false);
+        }
+    }
+
+    /// End everything with `code` and close all connections.
+    pub fn shut_down(&mut self, code: i32) {
+        let Core { io, client, .. } = self;
+        client.fail_all(io, code);
+        client.drop_dials(io);
+        client.pool.drain_idle(|_| {});
+        for id in io.conn_ids() {
+            io.close(id, false);
+        }
+    }
+
+    /// After a panic: no state is trusted but the table of exchanges.
+    pub fn collapse(&mut self, queues: &[Arc<Queue>]) {
+        let client = &mut self.client;
+        for exchange in client.exchanges.iter_mut().filter_map(Option::take) {
+            let mut event = sink::event(&exchange, kind::DONE);
+            event.flags |= flag::TERMINAL;
+            event.error = e::CHTTP_E_PANIC;
+            client.outbox.push(&exchange.queue, event);
+            client.spent.push(exchange.xid);
+        }
+        for queue in queues {
+            let event = Event { kind: kind::ENGINE_DOWN, error: e::CHTTP_E_PANIC, ..Event::default() };
+            client.outbox.push(queue, event);
+        }
+        self.publish();
+        for id in self.io.conn_ids() {
+            self.io.close(id, true);
+        }
+    }
+}
+
+impl Client {
+    /// A queue was destroyed: its exchanges are cancelled, and nobody hears of it.
+    fn forget<B: Backend>(&mut self, io: &mut Io<B>, queue: &Arc<Queue>) {
+        let theirs = |x: &super::Exchange| Arc::ptr_eq(&x.queue, queue);
+        let xids: Vec<u64> = self.exchanges.iter().flatten().filter(|x| theirs(x)).map(|x| x.xid).collect();
+        for xid in xids {
+            self.cancel(io, xid);
+        }
+        self.outbox.forget(queue);
+    }
+}

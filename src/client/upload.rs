@@ -1,0 +1,73 @@
+//! Where the bytes of a request body come from, and how far they have gone.
+
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+/// The body of a request, as it was submitted.
+#[derive(Debug)]
+pub enum Source {
+    None,
+    /// In memory. `borrowed` memory is the application's until WRITE_DONE.
+    Whole {
+        bytes: Bytes,
+        borrowed: bool,
+    },
+    /// A part of a file. The descriptor is a duplicate of the application's.
+    File {
+        fd: OwnedFd,
+        offset: u64,
+        len: u64,
+    },
+    /// Written piece by piece.
+    Stream,
+}
+
+/// What a streamed upload brings.
+#[derive(Debug)]
+pub enum Piece {
+    Bytes(Bytes),
+    End,
+    /// The end, with an encoded trailer section.
+    Trailers(Vec<u8>),
+}
+
+/// The upload of an exchange in progress.
+#[derive(Debug)]
+pub struct Upload {
+    pub source: Source,
+    /// Pieces of a stream that were not handed to the connection yet.
+    pub pieces: VecDeque<Piece>,
+    /// Bytes of a file that were handed over.
+    pub file_sent: u64,
+    /// Bytes of a stream that were handed to the connection and are still booked in the gate.
+    pub handed: u64,
+    /// The protocol knows that the body is complete.
+    pub ended: bool,
+    /// The head asked for 100-continue, and the body is held back.
+    pub held: bool,
+    /// WRITE_DONE is due when the connection has sent everything.
+    pub owes_write_done: bool,
+}
+
+impl Upload {
+    pub fn new(source: Source, held: bool) -> Upload {
+        let owes_write_done = matches!(source, Source::Whole { borrowed: true, .. });
+        let ended = matches!(source, Source::None);
+        Upload { source, pieces: VecDeque::new(), file_sent: 0, handed: 0, ended, held, owes_write_done }
+    }
+
+    /// Whether it can be sent again from the start.
+    pub fn rewindable(&self) -> bool {
+        match self.source {
+            Source::None | Source::Whole { .. } | Source::File { .. } => true,
+            Source::Stream => self.handed == 0 && self.file_sent == 0 && !self.ended,
+        }
+    }
+
+    pub fn rewind(&mut self, held: bool) {
+        self.ended = matches!(self.source, Source::None);
+        self.file_sent = 0;
+        self.held = held;
+    }
+}

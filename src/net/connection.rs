@@ -1,0 +1,208 @@
+//! One connection: a socket, its protocol, and the bytes that are under way in either direction.
+//!
+//! States: `dialing` until the first edge, then open. An idle connection holds no buffer at all: received bytes stand in
+//! `kept` only while the protocol needs more of them, unsent bytes in `pending` only while the socket takes no more.
+#![forbid(unsafe_code)]
+
+use crate::mem::{Block, Key};
+use crate::proto::h1::H1;
+use crate::proto::{Out, Tick};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+/// Names a connection of one reactor.
+pub type ConnId = Key;
+
+/// Segments handed to one system call.
+const IOV_MAX: usize = 32;
+
+/// Received bytes that the protocol has not consumed.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub block: Block,
+    pub start: u32,
+    pub end: u32,
+}
+
+/// Unsent bytes, in order.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    segments: VecDeque<Bytes>,
+    len: usize,
+}
+
+impl Pending {
+    pub fn push(&mut self, bytes: Bytes) {
+        self.len += bytes.len();
+        self.segments.push_back(bytes);
+    }
+
+    fn advance(&mut self, mut sent: usize) {
+        self.len -= sent;
+        while let Some(front) = self.segments.front_mut() {
+            if sent < front.len() {
+                bytes::Buf::advance(front, sent);
+                return;
+            }
+            sent -= front.len();
+            self.segments.pop_front();
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Conn<S> {
+    pub(super) sock: S,
+    pub(super) proto: H1,
+    pub(super) pending: Option<Box<Pending>>,
+    pub(super) kept: Option<Kept>,
+    pub(super) dialing: bool,
+    /// The peer closed or the socket failed: a short read does not mean that it is drained.
+    pub(super) hangup: bool,
+    /// Sending failed with this errno. What the peer said before is still read.
+    pub(super) send_failed: Option<i32>,
+    /// The exchange ran out of credit; nothing is read until it is resumed.
+    pub(super) paused: bool,
+    /// The protocol left input over because there was no credit for it.
+    pub(super) starved: bool,
+    pub(super) queued: bool,
+    /// Bytes arrived since the last request was opened.
+    pub(super) heard: bool,
+    /// Our sending side is to be closed once `pending` is empty.
+    pub(super) finishing: bool,
+    /// What the room above attached: the exchange or the dial that uses the connection.
+    pub owner: u32,
+    pub origin: Key,
+    /// Requests that were opened on it.
+    pub served: u32,
+    pub idle_since: Tick,
+}
+
+const _: () = assert!(size_of::<Conn<i32>>() <= 256, "an idle connection is one small slot");
+
+impl<S: Copy> Conn<S> {
+    pub(super) fn new(sock: S, proto: H1, origin: Key, owner: u32) -> Conn<S> {
+        Conn {
+            sock,
+            proto,
+            pending: None,
+            kept: None,
+            dialing: true,
+            hangup: false,
+            send_failed: None,
+            paused: false,
+            starved: false,
+            queued: false,
+            heard: false,
+            finishing: false,
+            owner,
+            origin,
+            served: 0,
+            idle_since: Tick(0),
+        }
+    }
+
+    /// Bytes that the socket has not taken yet.
+    pub fn unsent(&self) -> usize {
+        self.pending.as_ref().map_or(0, |p| p.len)
+    }
+
+    /// Whether any byte arrived since the last request was opened.
+    pub fn heard(&self) -> bool {
+        self.heard
+    }
+
+    pub fn sending_failed(&self) -> bool {
+        self.send_failed.is_some()
+    }
+
+    /// Send the new output in `out`, behind what is pending. Leaves `out` empty.
+    pub(super) fn transmit(&mut self, out: &mut Out, mut send: impl FnMut(S, &[IoSlice<'_>]) -> io::Result<usize>) {
+        if self.send_failed.is_some() {
+            out.clear();
+            return;
+        }
+        if let Some(pending) = &mut self.pending {
+            out.drain_after(0, |bytes| pending.push(bytes));
+            return;
+        }
+        let total = out.len();
+        let mut sent = 0;
+        let mut iov = [IoSlice::new(&[]); IOV_MAX];
+        let mut segments = out.segments();
+        'batches: loop {
+            let mut count = 0;
+            let mut offered = 0;
+            for segment in segments.by_ref().take(IOV_MAX) {
+                iov[count] = IoSlice::new(segment);
+                offered += segment.len();
+                count += 1;
+            }
+            if count == 0 {
+                break;
+            }
+            match retry(|| send(self.sock, &iov[..count])) {
+                Ok(n) => {
+                    sent += n;
+                    if n < offered {
+                        break 'batches;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => {
+                    self.send_failed = Some(e.raw_os_error().unwrap_or(0));
+                    break;
+                }
+            }
+        }
+        drop(segments);
+        if self.send_failed.is_some() || sent == total {
+            out.clear();
+            return;
+        }
+        let mut pending = Box::<Pending>::default();
+        out.drain_after(sent, |bytes| pending.push(bytes));
+        self.pending = Some(pending);
+    }
+
+    /// Send what is pending. Whether everything is out.
+    pub(super) fn flush(&mut self, mut send: impl FnMut(S, &[IoSlice<'_>]) -> io::Result<usize>) -> bool {
+        while let Some(pending) = &mut self.pending {
+            let mut iov = [IoSlice::new(&[]); IOV_MAX];
+            let mut offered = 0;
+            let mut count = 0;
+            for (slot, segment) in iov.iter_mut().zip(&pending.segments) {
+                *slot = IoSlice::new(segment);
+                offered += segment.len();
+                count += 1;
+            }
+            match retry(|| send(self.sock, &iov[..count])) {
+                Ok(n) => {
+                    pending.advance(n);
+                    if pending.segments.is_empty() {
+                        self.pending = None;
+                    } else if n < offered {
+                        return false;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(e) => {
+                    self.send_failed = Some(e.raw_os_error().unwrap_or(0));
+                    self.pending = None;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// A signal is no outcome.
+pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! The reactor: connections, their input and output, and the clock, on one backend.
+//!
+//! The reactor knows nothing of requests. What happens is said to an [`Agent`] (the room above), and received bytes go
+//! through a protocol into a [`Receiver`]. Whoever holds the turn calls `dispatch` with what the waiter reported.
+//!
+//! Rules of the edge-triggered game: a short read means drained, unless the edge carried a hangup; a connection that used
+//! up its byte budget is runnable and goes on in the next turn; a paused connection is not read at all.
+#![forbid(unsafe_code)]
+
+use super::backend::{Address, Backend, Dial, Edge, Ready, Token};
+use super::connection::{Conn, ConnId, Kept, retry};
+use super::wheel::Wheel;
+use crate::mem::{Block, Key, Pool, Slab};
+use crate::proto::h1::{H1, Limits};
+use crate::proto::{Cancelled, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
+use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+
+/// Bytes that one connection may receive in one turn before others get theirs.
+const TURN_BUDGET: usize = 512 << 10;
+
+/// What the room above learns.
+pub trait Agent<B: Backend> {
+    /// A connection attempt is over.
+    fn dialled(&mut self, io: &mut Io<B>, id: ConnId, result: io::Result<()>);
+    /// There may be something to read: call [`Io::pump`].
+    fn readable(&mut self, io: &mut Io<B>, id: ConnId);
+    /// Everything that was pending is sent: there is room for more of the request.
+    fn flushed(&mut self, io: &mut Io<B>, id: ConnId);
+    /// The timer with this key has run out.
+    fn expired(&mut self, io: &mut Io<B>, key: u64);
+}
+
+/// A sink that can also hold on to the memory it is shown.
+pub trait Receiver: Sink {
+    /// The input of the next upcalls stands in `block` from `start` on.
+    fn lend(&mut self, block: &Block, start: usize);
+    fn take_back(&mut self);
+    /// No credit is left: stop reading.
+    fn paused(&mut self) -> bool;
+    fn memory(&mut self) -> &mut Pool;
+}
+
+/// How a pump ended.
+#[derive(Debug)]
+pub enum Pumped {
+    /// The socket has nothing more for now.
+    Drained,
+    /// The receiver is out of credit. Call `resume` when it has some.
+    Paused,
+    /// The peer closed its side, and that was all right.
+    Closed,
+    /// The protocol was broken, or cut short.
+    Fault(Fault),
+    /// The socket failed.
+    Lost(io::Error),
+}
+
+/// What a turn works on.
+pub struct Io<B: Backend> {
+    backend: B,
+    conns: Slab<Conn<B::Sock>>,
+    pub wheel: Wheel,
+    now: Tick,
+    out: Out,
+    /// The block that the next read goes to.
+    scratch: Option<Block>,
+    runnable: Vec<ConnId>,
+    running: Vec<ConnId>,
+    expired: Vec<u64>,
+    limits: Arc<Limits>,
+}
+
+impl<B: Backend> Io<B> {
+    pub fn new(backend: B, limits: Arc<Limits>) -> Io<B> {
+        let now = backend.now();
+        Io {
+            backend,
+            conns: Slab::default(),
+            wheel: Wheel::new(now),
+            now,
+            out: Out::new(),
+            scratch: None,
+            runnable: Vec::new(),
+            running: Vec::new(),
+            expired: Vec::new(),
+            limits,
+        }
+    }
+
+    pub fn backend(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// The moment at which the turn began.
+    pub fn now(&self) -> Tick {
+        self.now
+    }
+
+    /// Read the clock: at the start of a turn.
+    pub fn tick(&mut self) {
+        self.now = self.backend.now();
+    }
+
+    /// Connections could go on at once, without a new edge.
+    pub fn has_runnable(&self) -> bool {
+        !self.runnable.is_empty()
+    }
+
+    pub fn conn(&self, id: ConnId) -> Option<&Conn<B::Sock>> {
+        self.conns.get(id)
+    }
+
+    pub fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn<B::Sock>> {
+        self.conns.get_mut(id)
+    }
+
+    pub fn conn_ids(&self) -> Vec<ConnId> {
+        self.conns.keys().collect()
+    }
+
+    pub fn conn_count(&self) -> usize {
+        self.conns.len()
+    }
+
+    pub fn peer(&self, id: ConnId) -> Option<std::net::SocketAddr> {
+        self.backend.peer(self.conns.get(id)?.sock)
+    }
+
+    /// Work on what the waiter reported, on what was left over, and on what is due.
+    pub fn dispatch<A: Agent<B>>(&mut self, ready: &[Ready], agent: &mut A) {
+        for &Ready { token, edge } in ready {
+            self.edge(Key::unpack(token.0), edge, agent);
+        }
+        if !self.runnable.is_empty() {
+            std::mem::swap(&mut self.runnable, &mut self.running);
+            while let Some(id) = self.running.pop() {
+                if let Some(conn) = self.conns.get_mut(id) {
+                    conn.queued = false;
+                    agent.readable(self, id);
+                }
+            }
+        }
+        if self.wheel.next() <= self.now {
+            let mut expired = std::mem::take(&mut self.expired);
+            self.wheel.expire(self.now, &mut expired);
+            for key in expired.drain(..) {
+                agent.expired(self, key);
+            }
+            self.expired = expired;
+        }
+    }
+
+    fn edge<A: Agent<B>>(&mut self, id: ConnId, edge: Edge, agent: &mut A) {
+        // A token whose generation is over belongs to a description that a child or a dup kept alive.
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.hangup |= edge.hangup;
+        if conn.dialing {
+            if !edge.writable && !edge.hangup {
+                return;
+            }
+            conn.dialing = false;
+            let result = self.backend.dial_result(conn.sock, edge);
+            agent.dialled(self, id, result);
+        } else if edge.writable && conn.pending.is_some() {
+            let backend = &mut self.backend;
+            if conn.flush(|sock, iov| backend.send(sock, iov)) {
+                self.settle(id);
+                agent.flushed(self, id);
+            }
+        }
+        if (edge.readable || edge.hangup) && self.conns.get(id).is_some_and(|c| !c.dialing && !c.paused) {
+            agent.readable(self, id);
+        }
+    }
+
+    /// After output went out: close our side if that was asked for, and read on if sending failed.
+    fn settle(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.send_failed.is_some() {
+            self.run(id);
+        } else if conn.finishing && conn.pending.is_none() {
+            conn.finishing = false;
+            // Failure means that the peer is gone already, which reading will show.
+            drop(self.backend.finish(conn.sock));
+        }
+    }
+
+    /// Let the connection be read in the next turn (or later in this one).
+    pub fn run(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.queued
+        {
+            conn.queued = true;
+            self.runnable.push(id);
+        }
+    }
+
+    /// Start to connect.
+    pub fn dial(&mut self, to: &Address, origin: Key, owner: u32) -> io::Result<ConnId> {
+        let id = self.conns.next_key();
+        let sock = retry(|| self.backend.dial(&Dial { to, token: Token(id.pack()) }))?;
+        let inserted = self.conns.insert(Conn::new(sock, H1::new(self.limits.clone()), origin, owner));
+        debug_assert_eq!(id, inserted);
+        Ok(id)
+    }
+
+    /// Start a request on a connection that has capacity for it.
+    pub fn open(&mut self, id: ConnId, request: &RequestRef<'_>) -> Result<StreamKey, Fault> {
+        let conn = self.conns.get_mut(id).expect("a checked-out connection exists");
+        conn.heard = false;
+        conn.served += 1;
+        conn.proto.open(self.now, request, &mut self.out).inspect_err(|_| self.out.clear())
+    }
+
+    /// Append a piece of the request body, or of a tunnel's stream.
+    pub fn body(&mut self, id: ConnId, stream: StreamKey, chunk: Bytes, end: bool) -> Result<(), Fault> {
+        let conn = self.conns.get_mut(id).expect("the connection of an open stream exists");
+        conn.proto.body(stream, chunk, end, &mut self.out)
+    }
+
+    pub fn body_trailers(&mut self, id: ConnId, stream: StreamKey, block: &[u8]) -> Result<(), Fault> {
+        let conn = self.conns.get_mut(id).expect("the connection of an open stream exists");
+        conn.proto.body_trailers(stream, block, &mut self.out)
+    }
+
+    /// Send what `open` and `body` wrote. Must follow them before another connection writes.
+    pub fn transmit(&mut self, id: ConnId) {
+        let conn = self.conns.get_mut(id).expect("the connection of an open stream exists");
+        let backend = &mut self.backend;
+        conn.transmit(&mut self.out, |sock, iov| backend.send(sock, iov));
+        self.settle(id);
+    }
+
+    /// Close our sending side once everything is sent.
+    pub fn finish(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.finishing = true;
+            self.settle(id);
+        }
+    }
+
+    /// Credit came back to a paused connection.
+    pub fn resume(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && conn.paused
+        {
+            conn.paused = false;
+            self.run(id);
+        }
+    }
+
+    pub fn cancel(&mut self, id: ConnId, stream: StreamKey) -> Cancelled {
+        let conn = self.conns.get_mut(id).expect("the connection of an open stream exists");
+        let outcome = conn.proto.cancel(stream, &mut self.out);
+        self.transmit(id);
+        outcome
+    }
+
+    /// Whether the connection may carry a further request.
+    pub fn reusable(&self, id: ConnId) -> bool {
+        self.conns.get(id).is_some_and(|c| {
+            c.proto.reusable()
+                && c.kept.is_none()
+                && c.pending.is_none()
+                && c.send_failed.is_none()
+                && !c.hangup
+                && !c.finishing
+        })
+    }
+
+    /// Close. All memory of the connection is given up, also what was borrowed for sending.
+    pub fn close(&mut self, id: ConnId, reset: bool) {
+        if let Some(conn) = self.conns.remove(id) {
+            self.backend.close(conn.sock, reset);
+        }
+    }
+
+    /// Read from the connection, through its protocol, into `sink`.
+    pub fn pump<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Pumped {
+        let mut budget = TURN_BUDGET;
+        loop {
+            // Bytes that were kept while the receiver had no credit come first.
+            if let Some(pumped) = self.refeed(id, sink) {
+                return pumped;
+            }
+            let Some(conn) = self.conns.get_mut(id) else { return Pumped::Drained };
+            if sink.paused() {
+                conn.paused = true;
+                return Pumped::Paused;
+            }
+            if budget == 0 {
+                self.run(id);
+                return Pumped::Drained;
+            }
+            let Some((mut block, have)) = Self::buffer(conn.kept.take(), &mut self.scratch, sink.memory()) else {
+                return Pumped::Lost(io::Error::from_raw_os_error(libc::ENOMEM));
+            };
+            let room = block.unique().expect("a receive buffer is not shared");
+            let room = &mut room[have..];
+            let size = room.len();
+            let received = retry(|| self.backend.recv(conn.sock, room));
+            let failure = match received {
+                Ok(0) => None,
+                Ok(n) => {
+                    conn.heard = true;
+                    budget = budget.saturating_sub(n);
+                    let drained = n < size && !conn.hangup;
+                    if let Err(fault) = self.feed(id, block, 0, have + n, sink) {
+                        return Pumped::Fault(fault);
+                    }
+                    if drained && !sink.paused() {
+                        return Pumped::Drained;
+                    }
+                    continue;
+                }
+                Err(e) => Some(e),
+            };
+            Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());
+            match failure {
+                None => {
+                    return match conn.proto.eof(self.now, sink) {
+                        Ok(()) => Pumped::Closed,
+                        Err(fault) => Pumped::Fault(fault),
+                    };
+                }
+                Some(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    // Sending failed, and the peer has left no word about why.
+                    return match conn.send_failed {
+                        Some(errno) => Pumped::Lost(io::Error::from_raw_os_error(errno)),
+                        None => Pumped::Drained,
+                    };
+                }
+                Some(e) => return Pumped::Lost(e),
+            }
+        }
+    }
+
+    /// Feed what is kept, if the protocol stopped for want of credit and there is some now.
+    fn refeed<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Option<Pumped> {
+        let conn = self.conns.get_mut(id)?;
+        if !conn.starved || sink.paused() {
+            return None;
+        }
+        conn.starved = false;
+        let Kept { block, start, end } = conn.kept.take()?;
+        self.feed(id, block, start as usize, end as usize, sink).err().map(Pumped::Fault)
+    }
+
+    fn feed<S: Receiver>(
+        &mut self,
+        id: ConnId,
+        block: Block,
+        start: usize,
+        end: usize,
+        sink: &mut S,
+    ) -> Result<(), Fault> {
+        let conn = self.conns.get_mut(id).expect("only an existing connection is fed");
+        sink.lend(&block, start);
+        let fed = conn.proto.recv(self.now, &block.bytes()[start..end], sink, &mut self.out);
+        sink.take_back();
+        if !self.out.is_empty() {
+            let backend = &mut self.backend;
+            conn.transmit(&mut self.out, |sock, iov| backend.send(sock, iov));
+        }
+        let used = fed?;
+        conn.starved = start + used < end && sink.paused();
+        Self::stow(conn, &mut self.scratch, block, start + used, end, sink.memory());
+        Ok(())
+    }
+
+    /// A block to receive into, with the kept bytes at its front.
+    fn buffer(kept: Option<Kept>, scratch: &mut Option<Block>, memory: &mut Pool) -> Option<(Block, usize)> {
+        let Some(Kept { mut block, start, end }) = kept else {
+            return Some((scratch.take().or_else(|| memory.block(Pool::LARGEST))?, 0));
+        };
+        let have = (end - start) as usize;
+        if start == 0 && have < block.capacity() && block.unique().is_some() {
+            return Some((block, have));
+        }
+        let mut larger = memory.block((have * 2).max(512))?;
+        larger.unique()?[..have].copy_from_slice(&block.bytes()[start as usize..end as usize]);
+        Some((larger, have))
+    }
+
+    /// Put a block away: back to the scratch if nothing is left in it, else aside for the connection.
+    fn stow(
+        conn: &mut Conn<B::Sock>,
+        scratch: &mut Option<Block>,
+        block: Block,
+        start: usize,
+        end: usize,
+        memory: &mut Pool,
+    ) {
+        let left = end - start;
+        if left == 0 {
+            if scratch.is_none() && block.capacity() == Pool::LARGEST && block.is_unique() {
+                *scratch = Some(block);
+            }
+            return;
+        }
+        // A few bytes do not hold a large block: thousands of slow peers would add up.
+        if block.capacity() / 4 > left
+            && let Some(mut smaller) = memory.block((left * 2).max(512))
+            && let Some(room) = smaller.unique()
+        {
+            room[..left].copy_from_slice(&block.bytes()[start..end]);
+            conn.kept = Some(Kept { block: smaller, start: 0, end: left as u32 });
+            if scratch.is_none() && block.capacity() == Pool::LARGEST && block.is_unique() {
+                *scratch = Some(block);
+            }
+            return;
+        }
+        conn.kept = Some(Kept { block, start: start as u32, end: end as u32 });
+    }
+}

@@ -1,0 +1,159 @@
+//! The completion queue: where a reactor publishes events and an application takes them.
+//!
+//! Two vectors under two locks: publishers append to the back, drainers empty the front and swap it with the back when
+//! it runs dry, so that a drain of many events holds the publishers' lock for an instant.
+//!
+//! Invariant (the poll-fd rules 3, 5 and 6 of the contract): whenever an event waits and nobody is inside `drain`, the
+//! signal is up. It is raised once when the queue leaves the empty state and once after a drain that left something.
+#![forbid(unsafe_code)]
+
+pub mod event;
+pub mod signal;
+
+pub use event::Event;
+pub use signal::Signal;
+
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+#[derive(Default)]
+struct Back {
+    events: Vec<Event>,
+    /// The signal was raised and no drain has begun since.
+    raised: bool,
+    /// Destroyed by the application: events are dropped.
+    closed: bool,
+}
+
+pub struct Queue {
+    signal: Signal,
+    back: Mutex<Back>,
+    front: Mutex<VecDeque<Event>>,
+    /// Where `wakeup` stands: see `WOKEN`.
+    wakeup: AtomicU8,
+}
+
+/// A wake-up is announced, then the signal is raised, then it is in effect. A drain takes it back only in the last state:
+/// if it did so earlier, the write that follows would leave the signal up with nobody to lower it.
+const WAKING: u8 = 1;
+const WOKEN: u8 = 2;
+
+/// What a drain found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drained {
+    pub count: usize,
+    /// Events remain, and the signal is up for them.
+    pub left: bool,
+    /// `wakeup` was called since the last drain.
+    pub woken: bool,
+}
+
+impl Queue {
+    pub fn new(signal: Signal) -> Queue {
+        Queue { signal, back: Mutex::default(), front: Mutex::default(), wakeup: AtomicU8::new(0) }
+    }
+
+    /// The descriptor to poll, if the queue has one of its own.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.signal.fd()
+    }
+
+    /// Move all of `staged` into the queue. Whether anything waits in it afterwards.
+    pub fn publish(&self, staged: &mut Vec<Event>) -> bool {
+        let mut back = self.back.lock();
+        if back.closed {
+            drop(back);
+            staged.clear();
+            return false;
+        }
+        if staged.is_empty() {
+            return !back.events.is_empty();
+        }
+        if back.events.is_empty() {
+            std::mem::swap(&mut back.events, staged);
+        } else {
+            back.events.append(staged);
+        }
+        if !back.raised {
+            back.raised = true;
+            self.signal.raise();
+        }
+        true
+    }
+
+    /// Hand at most `max` events to `take`, oldest first.
+    ///
+    /// Clears readiness first and raises it again if anything is left, so that both "drain once for each wake-up" and
+    /// "drain until nothing comes" work.
+    pub fn drain(&self, max: usize, mut take: impl FnMut(Event)) -> Drained {
+        let mut front = self.front.lock();
+        let woken;
+        {
+            let mut back = self.back.lock();
+            woken = self.wakeup.compare_exchange(WOKEN, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+            if back.raised || woken {
+                back.raised = false;
+                self.signal.lower();
+            }
+            if front.is_empty() && !back.events.is_empty() {
+                // A deque that is emptied and a vector that starts at its front trade places without copying.
+                let emptied = std::mem::take(&mut *front);
+                *front = VecDeque::from(std::mem::replace(&mut back.events, Vec::from(emptied)));
+            }
+        }
+        let count = front.len().min(max);
+        front.drain(..count).for_each(&mut take);
+        let mut left = !front.is_empty();
+        if left || count == max {
+            let mut back = self.back.lock();
+            left |= !back.events.is_empty();
+            if left && !back.raised {
+                back.raised = true;
+                self.signal.raise();
+            }
+        }
+        Drained { count, left, woken }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.front.lock().is_empty() && self.back.lock().events.is_empty()
+    }
+
+    /// Sleep until the signal is up. `Interrupted` after a signal handler ran.
+    pub fn sleep(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.signal.doze();
+        self.signal.sleep(self.is_empty() && self.wakeup.load(Ordering::SeqCst) == 0, timeout)
+    }
+
+    /// Wake a thread that sleeps here, so that it takes the turn.
+    pub fn offer_turn(&self) {
+        self.signal.unpark();
+    }
+
+    /// Whether `wakeup` is under way or in effect.
+    pub fn is_woken(&self) -> bool {
+        self.wakeup.load(Ordering::SeqCst) != 0
+    }
+
+    /// Make one `wait` return early. Safe in a signal handler: two atomic stores and one write.
+    pub fn wakeup(&self) {
+        self.wakeup.store(WAKING, Ordering::SeqCst);
+        self.signal.wake();
+        self.wakeup.store(WOKEN, Ordering::SeqCst);
+    }
+
+    /// Drop what waits and everything that is published from now on.
+    pub fn close(&self) {
+        let waiting = {
+            let mut back = self.back.lock();
+            back.closed = true;
+            std::mem::take(&mut back.events)
+        };
+        drop(waiting);
+        self.front.lock().clear();
+    }
+}
