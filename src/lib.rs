@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod error;
+pub mod ffi;
 pub mod mem;
 pub mod net;
 pub mod pool;

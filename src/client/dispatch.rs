@@ -121,11 +121,11 @@ impl Client {
         let Some(c) = io.conn_mut(conn) else { return };
         c.owner = slot;
         let reused = c.served > 0;
-        let peer = if reused { None } else { io.peer(conn) };
+        let peer = c.peer;
         self.tally.connections_reused += u64::from(reused);
         let exchange = self.exchanges[slot as usize].as_mut().expect("a waiter that is served exists");
         exchange.route.reused = reused;
-        exchange.route.peer = peer.or(exchange.route.peer);
+        exchange.route.peer = peer;
         exchange.timing.connected = exchange.elapsed(now);
         exchange.enter(Phase::Sending, now);
         exchange.sent_at = now;

@@ -10,10 +10,11 @@
 
 use super::dialer::Dialer;
 use super::dispatch::Submission;
+use super::gate::Gate;
 use super::ids::{Ids, Refused};
 use super::settings::Settings;
 use super::turn::Core;
-use super::upload::Piece;
+use super::upload::{Piece, Source};
 use super::{Client, Request, Tally};
 use crate::error as e;
 use crate::net::backend::{Backend, Ready, Waiter};
@@ -24,6 +25,7 @@ use crate::net::sys;
 use crate::pool;
 use crate::proto::Tick;
 use crate::queue::{Drained, Event, Queue, Signal};
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::Cell;
 use std::io;
@@ -168,9 +170,12 @@ impl<B: Backend> Engine<B> {
         let count = requests.len();
         // One request, the usual case, needs no list.
         let (mut one, mut more) = (None, Vec::new());
-        let take = |xid, gate| {
+        let take = |xid, gate: Arc<Gate>| {
             id(xid);
             let request = requests.next().expect("as many ids as requests");
+            if matches!(request.body, Source::Stream) {
+                gate.open();
+            }
             let submission = Submission { xid, request, queue: queue.clone(), gate };
             if count == 1 {
                 one = Some(submission);
@@ -204,16 +209,33 @@ impl<B: Backend> Engine<B> {
         Ok(())
     }
 
-    /// Give a streamed upload its next piece.
-    pub fn write(&self, xid: u64, piece: Piece) -> Result<(), i32> {
+    /// Give a streamed upload its next piece; the bytes are copied.
+    pub fn write(&self, xid: u64, bytes: &[u8]) -> Result<(), i32> {
         let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
-        if let Piece::Bytes(bytes) = &piece
-            && !gate.book(bytes.len() as u64, self.settings.send_buffer)
-        {
+        if !gate.is_open() {
+            return Err(e::CHTTP_E_BAD_STATE);
+        }
+        if !gate.book(bytes.len() as u64, self.settings.send_buffer) {
             return Err(e::CHTTP_E_AGAIN);
+        }
+        self.post(Mail::Write(xid, Piece::Bytes(Bytes::copy_from_slice(bytes))));
+        Ok(())
+    }
+
+    /// End a streamed upload: `piece` is `End` or `Trailers`.
+    pub fn end_body(&self, xid: u64, piece: Piece) -> Result<(), i32> {
+        let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
+        if !gate.shut() {
+            return Err(e::CHTTP_E_BAD_STATE);
         }
         self.post(Mail::Write(xid, piece));
         Ok(())
+    }
+
+    /// Whether the exchange takes pieces of an upload.
+    pub fn check_stream(&self, xid: u64) -> Result<(), i32> {
+        let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
+        if gate.is_open() { Ok(()) } else { Err(e::CHTTP_E_BAD_STATE) }
     }
 
     /// Take events without waiting.

@@ -20,6 +20,8 @@ pub struct Gate {
     buffered: AtomicU64,
     /// A write was refused: the application waits for WRITABLE.
     refused: AtomicBool,
+    /// The upload is streamed and not ended.
+    open: AtomicBool,
 }
 
 impl Gate {
@@ -31,6 +33,7 @@ impl Gate {
             paused: AtomicBool::new(false),
             buffered: AtomicU64::new(0),
             refused: AtomicBool::new(false),
+            open: AtomicBool::new(false),
         }
     }
 
@@ -41,6 +44,21 @@ impl Gate {
         self.paused.store(false, Ordering::Relaxed);
         self.buffered.store(0, Ordering::Relaxed);
         self.refused.store(false, Ordering::Relaxed);
+        self.open.store(false, Ordering::Relaxed);
+    }
+
+    /// The exchange takes pieces of an upload from now on.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// The last piece is given. `false` if it was before.
+    pub fn shut(&self) -> bool {
+        self.open.swap(false, Ordering::SeqCst)
     }
 
     /// Credit that came back since the last call.

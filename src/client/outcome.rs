@@ -24,7 +24,7 @@ impl Client {
                 free = Some(conn);
             } else {
                 // Closing first gives up borrowed memory, so that WRITE_DONE may follow.
-                io.close(conn, !uploaded);
+                io.close(conn, !uploaded && !exchange.tunnel);
                 self.pool.closed(exchange.origin, None);
             }
         }

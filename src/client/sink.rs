@@ -4,6 +4,7 @@ use super::exchange::{Delivery, Exchange, Gathered};
 use super::failure::Phase;
 use super::outbox::Outbox;
 use super::response::{self, Response};
+use super::upload::{Source, Upload};
 use crate::mem::{Block, Body, Obj, Pool, Slice};
 use crate::net::reactor::Receiver;
 use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick};
@@ -168,6 +169,8 @@ impl Sink for ExchangeSink<'_> {
         let room = match follows {
             Follows::Tunnel => {
                 exchange.tunnel = true;
+                exchange.upload = Upload::new(Source::Stream, false);
+                exchange.gate.open();
                 None
             }
             Follows::Nothing => Some(0),

@@ -10,6 +10,7 @@ use crate::proto::{Out, Tick};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 
 /// Names a connection of one reactor.
 pub type ConnId = Key;
@@ -77,12 +78,14 @@ pub struct Conn<S> {
     /// Requests that were opened on it.
     pub served: u32,
     pub idle_since: Tick,
+    /// Whom it is connected to, or is to be.
+    pub peer: Option<SocketAddr>,
 }
 
 const _: () = assert!(size_of::<Conn<i32>>() <= 256, "an idle connection is one small slot");
 
 impl<S: Copy> Conn<S> {
-    pub(super) fn new(sock: S, proto: H1, origin: Key, owner: u32) -> Conn<S> {
+    pub(super) fn new(sock: S, proto: H1, peer: Option<SocketAddr>, origin: Key, owner: u32) -> Conn<S> {
         Conn {
             sock,
             proto,
@@ -100,6 +103,7 @@ impl<S: Copy> Conn<S> {
             origin,
             served: 0,
             idle_since: Tick(0),
+            peer,
         }
     }
 

@@ -124,10 +124,6 @@ impl<B: Backend> Io<B> {
         self.conns.len()
     }
 
-    pub fn peer(&self, id: ConnId) -> Option<std::net::SocketAddr> {
-        self.backend.peer(self.conns.get(id)?.sock)
-    }
-
     /// Work on what the waiter reported, on what was left over, and on what is due.
     pub fn dispatch<A: Agent<B>>(&mut self, ready: &[Ready], agent: &mut A) {
         for &Ready { token, edge } in ready {
@@ -201,7 +197,11 @@ impl<B: Backend> Io<B> {
     pub fn dial(&mut self, to: &Address, origin: Key, owner: u32) -> io::Result<ConnId> {
         let id = self.conns.next_key();
         let sock = retry(|| self.backend.dial(&Dial { to, token: Token(id.pack()) }))?;
-        let inserted = self.conns.insert(Conn::new(sock, H1::new(self.limits.clone()), origin, owner));
+        let peer = match to {
+            Address::Inet(peer) => Some(*peer),
+            Address::Unix(_) => None,
+        };
+        let inserted = self.conns.insert(Conn::new(sock, H1::new(self.limits.clone()), peer, origin, owner));
         debug_assert_eq!(id, inserted);
         Ok(id)
     }

@@ -1,0 +1,422 @@
+//! Submitting, cancelling, uploading, and the blocking short form.
+
+use super::engine::{Engine, chttp_engine};
+use super::error::chttp_error;
+use super::guard::{Refusal, bytes, guard, guard_explained, sized, timeout};
+use super::queue::chttp_queue;
+use super::response::chttp_response;
+use super::types::*;
+use crate::client::settings::{Settings, Timeouts};
+use crate::client::upload::{Piece, Source};
+use crate::client::{Request, failure::Failure};
+use crate::error as e;
+use crate::mem::Block;
+use crate::net::sys;
+use crate::pool::OriginKey;
+use crate::proto::BodyLen;
+use crate::proto::h1::encode::{self, EncodedHead, Invalid, Spec, What};
+use crate::proto::url::{Scheme, Url};
+use crate::queue::event::kind;
+use bytes::Bytes;
+use std::ffi::c_char;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Bodies up to this size are copied at submit; larger ones are borrowed until WRITE_DONE.
+const COPY_MAX: u64 = 64 << 10;
+/// `size`, `flags` and `token` are in every version of the struct.
+const REQUEST_LEAST: usize = 16;
+const FLAGS: u32 =
+    CHTTP_REQ_COLLECT | CHTTP_REQ_STREAM_BODY | CHTTP_REQ_FILE_BODY | CHTTP_REQ_EXPECT_CONTINUE | CHTTP_REQ_CLOSE;
+
+/// Memory of the application, which stays in place until WRITE_DONE.
+struct Borrowed(&'static [u8]);
+
+impl AsRef<[u8]> for Borrowed {
+    fn as_ref(&self) -> &[u8] {
+        self.0
+    }
+}
+
+fn wrong(code: i32, rule: impl Into<String>) -> Refusal {
+    Refusal::new(code, rule)
+}
+
+fn invalid(error: Invalid) -> Refusal {
+    let code = match error.what {
+        What::Method => e::CHTTP_E_INVALID_METHOD,
+        What::Target => e::CHTTP_E_INVALID_TARGET,
+        What::Body => e::CHTTP_E_INVALID_BODY,
+        What::Head => e::CHTTP_E_TOO_LARGE,
+        _ => e::CHTTP_E_INVALID_HEADER,
+    };
+    wrong(code, error.to_string())
+}
+
+/// Validate a request of the caller and make it the engine's.
+///
+/// # Safety
+/// Every pointer in `r` is NULL or points to what chttp_request says.
+unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>, Refusal> {
+    if r.flags & !FLAGS != 0 {
+        return Err(wrong(e::CHTTP_E_UNKNOWN_FLAG, format!("flags: {:#x} is not known", r.flags & !FLAGS)));
+    }
+    if r.reserved != 0 {
+        return Err(wrong(e::CHTTP_E_UNSUPPORTED_FIELD, "reserved is not 0"));
+    }
+    // SAFETY: by contract, here and below.
+    let url = unsafe { bytes("url", r.url, r.url_len) }?.ok_or_else(|| wrong(e::CHTTP_E_INVALID_URL, "url is NULL"))?;
+    let url = Url::parse(url).map_err(|error| wrong(e::CHTTP_E_INVALID_URL, format!("url: {error}")))?;
+    if url.scheme() != Scheme::Http {
+        return Err(wrong(e::CHTTP_E_UNSUPPORTED_SCHEME, "url: this version speaks http alone"));
+    }
+    let (body, body_len) = unsafe { body(r) }?;
+    let mut spec = Spec::new(unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(b"GET"), &url);
+    spec.target = unsafe { bytes("target", r.target, r.target_len) }?;
+    spec.body = body_len;
+    spec.close = r.flags & CHTTP_REQ_CLOSE != 0;
+    spec.expect_continue = r.flags & CHTTP_REQ_EXPECT_CONTINUE != 0;
+    let head = unsafe { head(r, &spec) }?;
+    let unix = unsafe { bytes("unix_path", r.unix_path, r.unix_path_len) }?;
+    let unix = unix
+        .map(|path| <Box<Path>>::from(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path))));
+    let mut host: Box<str> = url.host().into();
+    host.make_ascii_lowercase();
+    let or = |ns: u64, default: u64| if ns == 0 { default } else { ns };
+    let t = &settings.timeouts;
+    let recv_credit = or(r.recv_credit, settings.recv_credit);
+    Ok(Box::new(Request {
+        token: r.token,
+        origin: OriginKey { scheme: url.scheme(), host, port: url.port(), unix },
+        body,
+        collect: r.flags & CHTTP_REQ_COLLECT != 0,
+        close: head.close,
+        recv_credit,
+        collect_max: or(r.collect_max, settings.collect_max).min(recv_credit).min(MAX_COLLECT),
+        timeouts: Timeouts {
+            pool: or(r.pool_timeout_ns, t.pool),
+            dns: or(r.dns_timeout_ns, t.dns),
+            connect: or(r.connect_timeout_ns, t.connect),
+            write: or(r.write_timeout_ns, t.write),
+            first_byte: or(r.first_byte_timeout_ns, t.first_byte),
+            read: or(r.read_timeout_ns, t.read),
+            total: or(r.total_timeout_ns, t.total),
+            expect: or(r.expect_timeout_ns, t.expect),
+        },
+        head,
+    }))
+}
+
+/// A body in one piece fits the 32 bits in which its block counts, head and table included.
+const MAX_COLLECT: u64 = 1 << 30;
+
+/// # Safety
+/// As for `request`.
+unsafe fn body(r: &chttp_request) -> Result<(Source, BodyLen), Refusal> {
+    let known = |len: u64| if len == 0 { BodyLen::None } else { BodyLen::Known(len) };
+    let too_long = |len: u64| len > i64::MAX as u64;
+    let (stream, file) = (r.flags & CHTTP_REQ_STREAM_BODY != 0, r.flags & CHTTP_REQ_FILE_BODY != 0);
+    if (stream || file) && !r.body.is_null() || stream && file {
+        return Err(wrong(e::CHTTP_E_INVALID_BODY, "body: of memory, file and stream only one can be the body"));
+    }
+    if stream {
+        return match r.body_len {
+            CHTTP_LENGTH_UNKNOWN => Ok((Source::Stream, BodyLen::Unknown)),
+            len if too_long(len) => Err(wrong(e::CHTTP_E_INVALID_BODY, "body_len is over 2^63 - 1")),
+            len => Ok((Source::Stream, BodyLen::Known(len))),
+        };
+    }
+    if too_long(r.body_len) {
+        return Err(wrong(e::CHTTP_E_INVALID_BODY, "body_len: only a streamed body can be of unknown length"));
+    }
+    if file {
+        if r.body_fd < 0 {
+            return Err(wrong(e::CHTTP_E_INVALID_BODY, "body_fd is negative"));
+        }
+        if r.body_offset.checked_add(r.body_len).is_none_or(too_long) {
+            return Err(wrong(e::CHTTP_E_INVALID_BODY, "body_offset + body_len is over 2^63 - 1"));
+        }
+        if r.body_len == 0 {
+            return Ok((Source::None, BodyLen::None));
+        }
+        // SAFETY: the descriptor is borrowed for the call to dup alone; a wrong number is an error of dup.
+        let fd = sys::dup(&unsafe { BorrowedFd::borrow_raw(r.body_fd) })
+            .map_err(|error| wrong(e::CHTTP_E_INVALID_BODY, format!("body_fd: {error}")))?;
+        return Ok((Source::File { fd, offset: r.body_offset, len: r.body_len }, known(r.body_len)));
+    }
+    if r.body.is_null() {
+        if r.body_len != 0 {
+            return Err(wrong(e::CHTTP_E_INVALID_BODY, "body is NULL, and body_len is not 0"));
+        }
+        return Ok((Source::None, BodyLen::None));
+    }
+    // SAFETY: by contract `body_len` readable bytes; a larger body stays until WRITE_DONE.
+    let bytes: &'static [u8] = unsafe { std::slice::from_raw_parts(r.body.cast(), r.body_len as usize) };
+    let source = match r.body_len {
+        0 => Source::None,
+        len if len <= COPY_MAX => Source::Whole { bytes: Bytes::copy_from_slice(bytes), borrowed: false },
+        _ => Source::Whole { bytes: Bytes::from_owner(Borrowed(bytes)), borrowed: true },
+    };
+    Ok((source, known(r.body_len)))
+}
+
+/// # Safety
+/// As for `request`.
+unsafe fn head(r: &chttp_request, spec: &Spec<'_>) -> Result<EncodedHead, Refusal> {
+    // SAFETY: by contract, here and below.
+    let block = unsafe { bytes("header_block", r.header_block, r.header_block_len) }?;
+    match (block, r.headers_len) {
+        (Some(_), 1..) => Err(wrong(e::CHTTP_E_INVALID_HEADER, "headers and header_block are two forms of the same")),
+        (Some(block), 0) => encode::encode_block(spec, block).map_err(invalid),
+        (None, _) => {
+            let fields = unsafe { fields("header", r.headers, r.headers_len) }?;
+            encode::encode(spec, fields.iter().copied()).map_err(invalid)
+        }
+    }
+}
+
+/// The caller's field array as slices.
+///
+/// # Safety
+/// `array` is NULL or points to `len` fields whose pointers are what chttp_field says.
+unsafe fn fields<'a>(what: &str, array: *const chttp_field, len: usize) -> Result<Vec<(&'a [u8], &'a [u8])>, Refusal> {
+    /// More fields than any head may have bytes for.
+    const MANY: usize = 1 << 20;
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    if array.is_null() || len > MANY {
+        return Err(wrong(e::CHTTP_E_INVALID_ARG, format!("{what}s: NULL, or {len} of them")));
+    }
+    // SAFETY: by contract.
+    let array = unsafe { std::slice::from_raw_parts(array, len) };
+    let field = |(i, f): (usize, &chttp_field)| {
+        // SAFETY: by contract.
+        let pair = unsafe { (bytes("name", f.name, f.name_len), bytes("value", f.value, f.value_len)) };
+        match pair {
+            (Ok(name), Ok(value)) => Ok((name.unwrap_or_default(), value.unwrap_or_default())),
+            (Err(refusal), _) | (_, Err(refusal)) => {
+                Err(wrong(refusal.code, format!("{what} {i}: {}", refusal.message)))
+            }
+        }
+    };
+    array.iter().enumerate().map(field).collect()
+}
+
+/// Submit `n` requests, `stride` bytes apart (sizeof(chttp_request), or 0 for the same). All are accepted, or none. Their
+/// ids are written to `xids`, which may be NULL; their events arrive at `queue`.
+///
+/// A refused submit returns its code at once and produces no event. `error`, unless NULL, then receives an object that
+/// names the field and the rule; release it. Never blocks for the network; with nobody else at work it may send at once.
+///
+/// Context:   [any-thread]
+/// Ownership: everything is read during the call, except bodies over 64 KiB: see chttp_request.
+/// Returns:   0; a code of the argument group; CHTTP_E_TOO_MANY_EXCHANGES, CHTTP_E_ENGINE_DOWN, CHTTP_E_FORKED.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_submit(
+    engine: *const chttp_engine,
+    queue: *const chttp_queue,
+    requests: *const chttp_request,
+    n: u32,
+    stride: usize,
+    xids: *mut chttp_xid,
+    error: *mut *mut chttp_error,
+) -> i32 {
+    // SAFETY: the caller's promise about all pointers.
+    unsafe {
+        guard_explained(error, || {
+            let engine = chttp_engine::get(engine)?;
+            let queue = chttp_queue::of(queue, engine)
+                .map_err(|code| wrong(code, "queue is NULL, or belongs to another engine or process"))?;
+            if n == 0 {
+                return Ok(0);
+            }
+            let mut at = 0;
+            let id = |xid| {
+                if !xids.is_null() {
+                    xids.add(at).write(xid);
+                }
+                at += 1;
+            };
+            if n == 1 {
+                engine.submit(queue, std::iter::once(read(engine, requests.cast(), 0)?), id)?;
+                return Ok(0);
+            }
+            let stride = match stride {
+                0 => size_of::<chttp_request>(),
+                s if s >= REQUEST_LEAST && s % align_of::<chttp_request>() == 0 => s,
+                s => return Err(wrong(e::CHTTP_E_INVALID_SIZE, format!("stride: {s} is impossible"))),
+            };
+            let many: Result<Vec<_>, Refusal> =
+                (0..n as usize).map(|i| read(engine, requests.cast::<u8>().wrapping_add(i * stride), i)).collect();
+            engine.submit(queue, many?.into_iter(), id)?;
+            Ok(0)
+        })
+    }
+}
+
+/// # Safety
+/// `at` is NULL or points to a request whose pointers are what chttp_request says.
+unsafe fn read(engine: &Arc<Engine>, at: *const u8, index: usize) -> Result<Box<Request>, Refusal> {
+    if at.is_null() {
+        return Err(wrong(e::CHTTP_E_INVALID_ARG, "requests is NULL"));
+    }
+    // SAFETY: by contract.
+    let parsed = unsafe {
+        sized::<chttp_request>("chttp_request", at, REQUEST_LEAST).and_then(|r| request(&r, engine.settings()))
+    };
+    parsed.map_err(|mut refusal| {
+        if index > 0 {
+            refusal.message = format!("request {index}: {}", refusal.message);
+        }
+        refusal
+    })
+}
+
+/// Cancel an exchange. Its terminal event comes with CHTTP_E_CANCELLED, unless it had ended already. Idempotent.
+///
+/// Its connection is closed, unless nothing was sent on it.
+///
+/// Context:   [any-ctx]
+/// Returns:   0; CHTTP_E_NOT_FOUND (it has ended), CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_cancel(engine: *const chttp_engine, xid: chttp_xid) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        unsafe { chttp_engine::get(engine) }?.cancel(xid).map(|()| 0)
+    })
+}
+
+/// Send a piece of a streamed request body (CHTTP_REQ_STREAM_BODY), or of a tunnel. The bytes are copied.
+///
+/// CHTTP_E_AGAIN means that the buffer is full and nothing was taken: CHTTP_EV_WRITABLE will come. A piece larger than the
+/// whole buffer is taken when the buffer is empty.
+///
+/// Context:   [any-thread]
+/// Returns:   0; CHTTP_E_AGAIN, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended), CHTTP_E_INVALID_ARG,
+///            CHTTP_E_FORKED.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_body_write(
+    engine: *const chttp_engine,
+    xid: chttp_xid,
+    data: *const c_char,
+    len: usize,
+) -> i32 {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let engine = unsafe { chttp_engine::get(engine) }?;
+        // SAFETY: as above. NUL-terminated makes no sense for a body, but is harmless.
+        let data = unsafe { bytes("data", data, len) }.map_err(|refusal| refusal.code)?;
+        match data {
+            None | Some([]) => engine.check_stream(xid).map(|()| 0),
+            Some(data) => engine.write(xid, data).map(|()| 0),
+        }
+    })
+}
+
+/// End a streamed request body, if it was sent chunked with a trailer section of `n` fields (RFC 9110 section 6.5). In a
+/// tunnel: close our side; then no trailers.
+///
+/// Context:   [any-thread]
+/// Returns:   0; CHTTP_E_INVALID_HEADER, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended), CHTTP_E_INVALID_ARG,
+///            CHTTP_E_FORKED.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_body_end(
+    engine: *const chttp_engine,
+    xid: chttp_xid,
+    trailers: *const chttp_field,
+    n: usize,
+    error: *mut *mut chttp_error,
+) -> i32 {
+    // SAFETY: the caller's promise about all pointers.
+    unsafe {
+        guard_explained(error, || {
+            let engine = chttp_engine::get(engine)?;
+            let fields = fields("trailer", trailers, n)?;
+            let piece = match fields.as_slice() {
+                [] => Piece::End,
+                fields => Piece::Trailers(encode::trailers(fields.iter().copied()).map_err(invalid)?),
+            };
+            engine.end_body(xid, piece)?;
+            Ok(0)
+        })
+    }
+}
+
+/// Run one request to its end on the calling thread and give its whole answer: for scripts and simple programs.
+///
+/// The answer's body may have `collect_max` bytes. `timeout_ns` bounds the call beside the request's own timeouts
+/// (CHTTP_UNLIMITED: they alone). A streamed body is not possible here. On success `*response` is set, on failure `*error`,
+/// unless NULL; release both with chttp_release().
+///
+/// Context:   [any-thread]; many threads may call it at a time
+/// Returns:   0; what chttp_submit() returns; the code of the failure; CHTTP_E_TOO_LARGE, CHTTP_E_TIMED_OUT,
+///            CHTTP_E_INTERRUPTED (after a signal handler ran; the exchange is cancelled), CHTTP_E_WRONG_THREAD.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_perform(
+    engine: *const chttp_engine,
+    request: *const chttp_request,
+    timeout_ns: u64,
+    response: *mut *mut chttp_response,
+    error: *mut *mut chttp_error,
+) -> i32 {
+    let mut failed: Option<(i32, Block)> = None;
+    // SAFETY: the caller's promise about all pointers.
+    let code = unsafe {
+        guard_explained(error, || {
+            let engine = chttp_engine::get(engine)?;
+            if response.is_null() {
+                return Err(wrong(e::CHTTP_E_INVALID_ARG, "response is NULL"));
+            }
+            if engine.is_own_thread() {
+                return Err(e::CHTTP_E_WRONG_THREAD.into());
+            }
+            let mut request = read(engine, request.cast(), 0)?;
+            if matches!(request.body, Source::Stream) {
+                return Err(wrong(e::CHTTP_E_INVALID_BODY, "flags: CHTTP_REQ_STREAM_BODY needs a queue"));
+            }
+            request.collect = true;
+            let (mut answer, mut outcome) = (None, Ok(()));
+            engine.perform(request, timeout(timeout_ns), |event| match (event.kind, event.obj) {
+                (kind::RESPONSE, Some(block)) => {
+                    answer = Some(block);
+                    true
+                }
+                (kind::DONE, obj) if event.error != 0 => {
+                    outcome = Err(event.error);
+                    failed = obj.map(|block| (event.error, block));
+                    true
+                }
+                (kind::HEADERS, _) => false,
+                _ => true,
+            })?;
+            outcome?;
+            let answer = answer.ok_or(e::CHTTP_E_TOO_LARGE)?;
+            response.write(answer.into_raw().cast());
+            Ok(0)
+        })
+    };
+    // The exchange's own object says more than the one made from its code.
+    if let Some((failed_code, block)) = failed
+        && failed_code == code
+        && let Some(slot) = NonNull::new(error)
+    {
+        // SAFETY: `error` is writable by the caller's promise; it holds the object written just above, or NULL.
+        unsafe {
+            let made = slot.read();
+            slot.write(block.into_raw().cast());
+            if let Some(made) = NonNull::new(made) {
+                debug_assert!(Block::peek::<Failure>(made.cast()).is_some());
+                drop(Block::from_raw(made.cast()));
+            }
+        }
+    }
+    code
+}

@@ -1,0 +1,260 @@
+//! Plain structs and constants of the interface.
+
+use std::ffi::{c_char, c_void};
+
+/// An interim answer (1xx other than 101): `arg` is the status, `obj` a chttp_response.
+pub const CHTTP_EV_INFORMATIONAL: u32 = 1;
+/// The final head: `arg` is the status, `obj` a chttp_response. With CHTTP_EF_TUNNEL the connection is a raw stream from
+/// here on: BODY events carry its bytes, chttp_body_write() writes to it, chttp_body_end() closes our side.
+pub const CHTTP_EV_HEADERS: u32 = 2;
+/// A piece of the body: `data` and `len`, borrowed from `obj` until that is released, which gives its credit back.
+pub const CHTTP_EV_BODY: u32 = 3;
+/// Trailer fields (RFC 9110 section 6.5): `obj` is a chttp_response that holds nothing but fields.
+pub const CHTTP_EV_TRAILERS: u32 = 4;
+/// The end. Terminal. `error` is 0, or why the exchange failed; then `obj` is a chttp_error. `aux`: nanoseconds since submit.
+pub const CHTTP_EV_DONE: u32 = 5;
+/// The whole answer at once (CHTTP_REQ_COLLECT). Terminal: no DONE follows. `arg` is the status, `obj` a chttp_response,
+/// `data` and `len` its body in one piece. `aux`: nanoseconds since submit.
+pub const CHTTP_EV_RESPONSE: u32 = 6;
+/// After chttp_body_write() has answered CHTTP_E_AGAIN: there is room again. `aux`: for about so many bytes.
+pub const CHTTP_EV_WRITABLE: u32 = 7;
+/// A borrowed request body is not read any more. Comes before the terminal event, on failure and cancel too.
+pub const CHTTP_EV_WRITE_DONE: u32 = 8;
+/// The engine has failed; `error` says why. Every exchange got its terminal event before. `xid` is 0.
+pub const CHTTP_EV_ENGINE_DOWN: u32 = 9;
+
+/// The last event of its exchange.
+pub const CHTTP_EF_TERMINAL: u32 = 1;
+/// The bytes were copied out of the receive buffer (small pieces are), not sliced from it.
+pub const CHTTP_EF_COPIED: u32 = 2;
+/// The exchange is a raw stream now (101, or 2xx to CONNECT).
+pub const CHTTP_EF_TUNNEL: u32 = 4;
+/// The exchange ran on a connection that had served before.
+pub const CHTTP_EF_REUSED: u32 = 8;
+/// On a failed DONE: HEADERS was delivered, and the body that came with it is not whole.
+pub const CHTTP_EF_PARTIAL: u32 = 16;
+
+/// Deliver a small answer as one RESPONSE event. An answer that is larger than `collect_max`, or has trailers, arrives as
+/// HEADERS, BODY..., DONE instead: be ready for both.
+pub const CHTTP_REQ_COLLECT: u32 = 1;
+/// The body comes by chttp_body_write() and chttp_body_end(). `body_len` is its length, or CHTTP_LENGTH_UNKNOWN: then it
+/// is sent chunked (RFC 9112 section 7.1). `body` must be NULL.
+pub const CHTTP_REQ_STREAM_BODY: u32 = 2;
+/// The body is `body_len` bytes of the file `body_fd` from `body_offset` on. The descriptor is duplicated; its position
+/// is neither used nor moved. `body` must be NULL.
+pub const CHTTP_REQ_FILE_BODY: u32 = 4;
+/// Send `Expect: 100-continue` and hold the body back until the server says 100, or `expect_timeout_ns` has passed
+/// (RFC 9110 section 10.1.1).
+pub const CHTTP_REQ_EXPECT_CONTINUE: u32 = 8;
+/// Send `Connection: close` and do not use the connection again.
+pub const CHTTP_REQ_CLOSE: u32 = 16;
+
+/// `body_len` of a streamed body whose length is not known.
+pub const CHTTP_LENGTH_UNKNOWN: u64 = 0xffffffffffffffff;
+/// "None", wherever a time in nanoseconds is asked for; and a credit without bound.
+pub const CHTTP_UNLIMITED: u64 = 0xffffffffffffffff;
+/// Wherever a text is given as pointer and length: it ends with NUL.
+pub const CHTTP_NUL_TERMINATED: u64 = 0xffffffffffffffff;
+
+/// One exchange: a request and its answer. Never 0. An id whose exchange has ended is stale: functions answer
+/// CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
+pub type chttp_xid = u64;
+
+/// Everything that happens. 64 bytes in the caller's memory. Unknown types are to be released and ignored.
+///
+/// Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or a single RESPONSE, or (on failure) DONE
+/// alone; WRITABLE and WRITE_DONE interleave. Every accepted exchange gets exactly one terminal event, and it is the last.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct chttp_event {
+    /// CHTTP_EV_...
+    pub kind: u16,
+    /// CHTTP_EF_..., or'ed.
+    pub flags: u16,
+    /// HTTP status; 0 where there is none yet.
+    pub arg: u32,
+    pub xid: chttp_xid,
+    /// The request's own.
+    pub token: u64,
+    /// 0, or CHTTP_E_... (negative).
+    pub error: i32,
+    /// The errno behind it, or 0.
+    pub os_errno: i32,
+    /// `len` bytes, borrowed from `obj`; NULL for none.
+    pub data: *const c_char,
+    pub len: u64,
+    /// An object to be released with chttp_events_release() or chttp_release(), or NULL.
+    pub obj: *mut c_void,
+    pub aux: u64,
+}
+
+/// A header or trailer field. The bytes are not NUL-terminated. Names and values that the library hands out are borrowed
+/// from the object that they were asked of.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct chttp_field {
+    pub name: *const c_char,
+    /// CHTTP_NUL_TERMINATED is possible in what the library is given.
+    pub name_len: usize,
+    pub value: *const c_char,
+    pub value_len: usize,
+}
+
+/// A request. All-zero but for `size` and `url` is a valid GET with the engine's defaults. Everything it points to is read
+/// during the call alone, except a body of more than 64 KiB: that is borrowed until CHTTP_EV_WRITE_DONE.
+///
+/// Every `..._timeout_ns` is in nanoseconds: 0 for the engine's default, CHTTP_UNLIMITED for none.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct chttp_request {
+    /// sizeof(chttp_request): says which fields the caller knows.
+    pub size: u32,
+    /// CHTTP_REQ_..., or'ed.
+    pub flags: u32,
+    /// The caller's own word for the exchange; comes back in every event. Not looked at.
+    pub token: u64,
+    /// Absolute, http. No user information; what stands behind `#` is cut off.
+    pub url: *const c_char,
+    pub url_len: usize,
+    /// NULL for GET. Any token (RFC 9110 section 9.1), case-sensitive.
+    pub method: *const c_char,
+    pub method_len: usize,
+    /// NULL, or the request-target to send instead of the URL's (RFC 9112 section 3.2).
+    pub target: *const c_char,
+    pub target_len: usize,
+    /// Fields to send: names, order, case and duplicates go out as they stand here. Host, Content-Length and
+    /// Transfer-Encoding are added unless they are here.
+    pub headers: *const chttp_field,
+    pub headers_len: usize,
+    /// The same as one text, `Name: value\r\n...`. Only one of the two forms.
+    pub header_block: *const c_char,
+    pub header_block_len: usize,
+    pub body: *const c_char,
+    /// Length of `body`, of the part of the file, or of the stream.
+    pub body_len: u64,
+    pub body_offset: u64,
+    pub body_fd: i32,
+    /// Must be 0.
+    pub reserved: u32,
+    /// NULL, or the path of a Unix socket to connect to instead of the URL's host and port.
+    pub unix_path: *const c_char,
+    pub unix_path_len: usize,
+    /// Bytes of the body that may be delivered and not released yet; each event counts at least 256. 0: the engine's
+    /// default. Reading stops at 0 left: memory is bounded, and the peer is slowed down.
+    pub recv_credit: u64,
+    /// With CHTTP_REQ_COLLECT, the largest body that comes as one event; at most the credit. 0: the engine's default.
+    pub collect_max: u64,
+    /// The whole exchange.
+    pub total_timeout_ns: u64,
+    /// Waiting for a connection to become free.
+    pub pool_timeout_ns: u64,
+    /// Resolving the name.
+    pub dns_timeout_ns: u64,
+    /// Making the connection.
+    pub connect_timeout_ns: u64,
+    /// The peer takes no byte of the request.
+    pub write_timeout_ns: u64,
+    /// From the end of the request to the first byte of the answer.
+    pub first_byte_timeout_ns: u64,
+    /// Between two bytes of the answer. Time without credit does not count.
+    pub read_timeout_ns: u64,
+    /// Waiting for 100 (Continue).
+    pub expect_timeout_ns: u64,
+}
+
+/// When things happened, in nanoseconds since submit; 0 for what did not happen. Fill in `size` before the call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct chttp_timing {
+    /// sizeof(chttp_timing).
+    pub size: u32,
+    pub reserved: u32,
+    /// A connection was there, new or used.
+    pub connected_ns: u64,
+    /// The request was handed to the kernel.
+    pub sent_ns: u64,
+    /// The final head arrived.
+    pub first_byte_ns: u64,
+    /// How long making the connection took, name and all; 0 on a reused one.
+    pub connect_took_ns: u64,
+}
+
+/// Counters and gauges. Counters never go down.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct chttp_stats {
+    /// sizeof(chttp_stats).
+    pub size: u32,
+    pub reserved: u32,
+    pub submitted: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    /// Requests that met a stale connection and were sent again.
+    pub retried: u64,
+    pub connections_opened: u64,
+    pub connections_reused: u64,
+    pub connect_failures: u64,
+    /// Gauges: exchanges under way, connections (being made, busy and idle), idle ones, and exchanges that wait for one.
+    pub exchanges: u64,
+    pub connections: u64,
+    pub connections_idle: u64,
+    pub waiting: u64,
+    /// Of the whole process, all engines together: system calls on sockets, on eventfds and timerfds, epoll_wait and poll,
+    /// epoll_ctl.
+    pub socket_calls: u64,
+    pub notifier_calls: u64,
+    pub poll_calls: u64,
+    pub epoll_ctl_calls: u64,
+}
+
+/// For chttp_struct_size().
+pub const CHTTP_STRUCT_EVENT: u32 = 1;
+pub const CHTTP_STRUCT_FIELD: u32 = 2;
+pub const CHTTP_STRUCT_REQUEST: u32 = 3;
+pub const CHTTP_STRUCT_TIMING: u32 = 4;
+pub const CHTTP_STRUCT_STATS: u32 = 5;
+pub const CHTTP_STRUCT_OPTION: u32 = 6;
+
+/// Size in bytes of a struct in the library that is loaded, so that a binding can check its layout; 0 for an unknown id.
+///
+/// Context:   [any-ctx] [child-ok]
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub extern "C" fn chttp_struct_size(id: u32) -> usize {
+    match id {
+        CHTTP_STRUCT_EVENT => size_of::<chttp_event>(),
+        CHTTP_STRUCT_FIELD => size_of::<chttp_field>(),
+        CHTTP_STRUCT_REQUEST => size_of::<chttp_request>(),
+        CHTTP_STRUCT_TIMING => size_of::<chttp_timing>(),
+        CHTTP_STRUCT_STATS => size_of::<chttp_stats>(),
+        CHTTP_STRUCT_OPTION => size_of::<super::config::chttp_option>(),
+        _ => 0,
+    }
+}
+
+const _: () = {
+    use crate::queue::event::{flag, kind};
+    assert!(size_of::<chttp_event>() == 64);
+    let kinds = [
+        (CHTTP_EV_INFORMATIONAL, kind::INFORMATIONAL),
+        (CHTTP_EV_HEADERS, kind::HEADERS),
+        (CHTTP_EV_BODY, kind::BODY),
+        (CHTTP_EV_TRAILERS, kind::TRAILERS),
+        (CHTTP_EV_DONE, kind::DONE),
+        (CHTTP_EV_RESPONSE, kind::RESPONSE),
+        (CHTTP_EV_WRITABLE, kind::WRITABLE),
+        (CHTTP_EV_WRITE_DONE, kind::WRITE_DONE),
+        (CHTTP_EV_ENGINE_DOWN, kind::ENGINE_DOWN),
+        (CHTTP_EF_TERMINAL, flag::TERMINAL),
+        (CHTTP_EF_COPIED, flag::COPIED),
+        (CHTTP_EF_TUNNEL, flag::TUNNEL),
+        (CHTTP_EF_REUSED, flag::REUSED),
+        (CHTTP_EF_PARTIAL, flag::PARTIAL),
+    ];
+    let mut i = 0;
+    while i < kinds.len() {
+        assert!(kinds[i].0 == kinds[i].1 as u32);
+        i += 1;
+    }
+};
