@@ -10,11 +10,12 @@ use crate::net::backend::{Drive, epoll::EpollBackend};
 use crate::net::sys;
 use std::sync::Arc;
 
-pub type Engine = client::Engine<EpollBackend>;
+/// cbindgen:ignore
+pub(super) type EpollEngine = client::Engine<EpollBackend>;
 
 /// An HTTP client: connections, names, timers, and the thread that works on them. Thread-safe.
 pub struct chttp_engine {
-    inner: Arc<Engine>,
+    inner: Arc<EpollEngine>,
     /// The process it was made in.
     epoch: u32,
 }
@@ -24,7 +25,7 @@ impl chttp_engine {
     ///
     /// # Safety
     /// `engine` is NULL or a handle that is not destroyed for `'a`.
-    pub(super) unsafe fn get<'a>(engine: *const chttp_engine) -> Result<&'a Arc<Engine>, i32> {
+    pub(super) unsafe fn get<'a>(engine: *const chttp_engine) -> Result<&'a Arc<EpollEngine>, i32> {
         // SAFETY: by contract.
         let engine = unsafe { engine.as_ref() }.ok_or(e::CHTTP_E_INVALID_ARG)?;
         if sys::is_process_epoch(engine.epoch) { Ok(&engine.inner) } else { Err(e::CHTTP_E_FORKED) }
@@ -57,7 +58,7 @@ pub unsafe extern "C" fn chttp_engine_new(
             let settings = config.as_ref().map_or_else(Settings::default, |c| c.settings().clone());
             let epoch = sys::process_epoch();
             let drive = if settings.own_thread { Drive::OwnThread } else { Drive::Caller };
-            let inner = EpollBackend::new(drive).and_then(|backend| Engine::new(settings, backend));
+            let inner = EpollBackend::new(drive).and_then(|backend| EpollEngine::new(settings, backend));
             let inner = inner.map_err(|error| {
                 let code = match error.raw_os_error() {
                     Some(libc::EMFILE | libc::ENFILE) => e::CHTTP_E_TOO_MANY_FILES,

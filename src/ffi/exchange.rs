@@ -1,6 +1,6 @@
 //! Submitting, cancelling, uploading, and the blocking short form.
 
-use super::engine::{Engine, chttp_engine};
+use super::engine::{EpollEngine, chttp_engine};
 use super::error::chttp_error;
 use super::guard::{Refusal, bytes, guard, guard_explained, sized, timeout};
 use super::queue::chttp_queue;
@@ -260,7 +260,7 @@ pub unsafe extern "C" fn chttp_submit(
 
 /// # Safety
 /// `at` is NULL or points to a request whose pointers are what chttp_request says.
-unsafe fn read(engine: &Arc<Engine>, at: *const u8, index: usize) -> Result<Box<Request>, Refusal> {
+unsafe fn read(engine: &Arc<EpollEngine>, at: *const u8, index: usize) -> Result<Box<Request>, Refusal> {
     if at.is_null() {
         return Err(wrong(e::CHTTP_E_INVALID_ARG, "requests is NULL"));
     }

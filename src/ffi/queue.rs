@@ -1,6 +1,6 @@
 //! The queue handle: the poll-fd, drain and wait.
 
-use super::engine::{Engine, chttp_engine};
+use super::engine::{EpollEngine, chttp_engine};
 use super::guard::{guard, timeout};
 use super::types::chttp_event;
 use crate::error as e;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// with a thread of its own; one for an engine that the caller drives.
 pub struct chttp_queue {
     inner: Arc<Queue>,
-    engine: Arc<Engine>,
+    engine: Arc<EpollEngine>,
     epoch: u32,
 }
 
@@ -33,7 +33,7 @@ impl chttp_queue {
     ///
     /// # Safety
     /// As for `get`.
-    pub(super) unsafe fn of<'a>(queue: *const chttp_queue, engine: &Arc<Engine>) -> Result<&'a Arc<Queue>, i32> {
+    pub(super) unsafe fn of<'a>(queue: *const chttp_queue, engine: &Arc<EpollEngine>) -> Result<&'a Arc<Queue>, i32> {
         // SAFETY: by contract.
         let queue = unsafe { chttp_queue::get(queue) }?;
         if Arc::ptr_eq(&queue.engine, engine) { Ok(&queue.inner) } else { Err(e::CHTTP_E_INVALID_ARG) }
