@@ -16,6 +16,8 @@ const CHARGE_MIN: u64 = 256;
 /// Smaller pieces are gathered into one event.
 const GATHER_BELOW: usize = 2 << 10;
 const GATHER_BLOCK: usize = 16 << 10;
+/// Bytes of a Content-Length for which room is made before they are there.
+const BELIEVED: u64 = 256 << 10;
 
 pub struct ExchangeSink<'a> {
     /// `None` for an idle connection.
@@ -181,7 +183,7 @@ impl Sink for ExchangeSink<'_> {
         match (room, &exchange.delivery) {
             (Some(room), Delivery::Collect(_)) => {
                 // A large claim is believed only as it comes true.
-                let room = room.min(Pool::LARGEST as u64) as usize;
+                let room = room.min(BELIEVED) as usize;
                 match response::from_head(self.memory, head, room, exchange.route) {
                     Some(obj) => exchange.delivery = Delivery::Collect(Some(obj)),
                     None => exchange.starved = true,

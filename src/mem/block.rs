@@ -19,11 +19,11 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-/// Payload bytes of each size class. The first holds the handles, the last is what a reactor receives into.
-const CLASSES: [usize; 5] = [128, 512, 4 << 10, 16 << 10, 64 << 10];
+/// Payload bytes of each size class. The first holds the handles; those over `RECEIVE` hold collected bodies.
+const CLASSES: [usize; 9] = [128, 512, 4 << 10, 16 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20];
 const UNPOOLED: u8 = u8::MAX;
 /// Free memory that one pool keeps for reuse; what is released beyond it goes back to the system.
-const FREE_MAX: usize = 8 << 20;
+const FREE_MAX: usize = 16 << 20;
 const MAGIC_LIVE: u32 = 0x4348_5454;
 const MAGIC_FREE: u32 = 0x6465_6164;
 
@@ -114,6 +114,8 @@ impl Default for Pool {
 }
 
 impl Pool {
+    /// Payload bytes of the blocks that a reactor receives into.
+    pub const RECEIVE: usize = 64 << 10;
     /// Payload bytes of the largest pooled block.
     pub const LARGEST: usize = CLASSES[CLASSES.len() - 1];
 
@@ -419,7 +421,7 @@ mod tests {
         let b = pool.block(128).unwrap();
         assert_eq!(b.0, address);
         assert_eq!(pool.block(129).unwrap().capacity(), 512);
-        assert_eq!(pool.block(70_000).unwrap().capacity(), 70_000);
+        assert_eq!(pool.block(2 << 20).unwrap().capacity(), 2 << 20);
     }
 
     #[test]

@@ -373,7 +373,7 @@ impl<B: Backend> Io<B> {
     /// A block to receive into, with the kept bytes at its front.
     fn buffer(kept: Option<Kept>, scratch: &mut Option<Block>, memory: &mut Pool) -> Option<(Block, usize)> {
         let Some(Kept { mut block, start, end }) = kept else {
-            return Some((scratch.take().or_else(|| memory.block(Pool::LARGEST))?, 0));
+            return Some((scratch.take().or_else(|| memory.block(Pool::RECEIVE))?, 0));
         };
         let have = (end - start) as usize;
         if start == 0 && have < block.capacity() && block.unique().is_some() {
@@ -395,7 +395,7 @@ impl<B: Backend> Io<B> {
     ) {
         let left = end - start;
         if left == 0 {
-            if scratch.is_none() && block.capacity() == Pool::LARGEST && block.is_unique() {
+            if scratch.is_none() && block.capacity() == Pool::RECEIVE && block.is_unique() {
                 *scratch = Some(block);
             }
             return;
@@ -407,7 +407,7 @@ impl<B: Backend> Io<B> {
         {
             room[..left].copy_from_slice(&block.bytes()[start..end]);
             conn.kept = Some(Kept { block: smaller, start: 0, end: left as u32 });
-            if scratch.is_none() && block.capacity() == Pool::LARGEST && block.is_unique() {
+            if scratch.is_none() && block.capacity() == Pool::RECEIVE && block.is_unique() {
                 *scratch = Some(block);
             }
             return;
