@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chttpcore::proto::h1::encode::{Spec, encode, trailers};
 use chttpcore::proto::h1::{H1, Limits};
 use chttpcore::proto::url::Url;
-use chttpcore::proto::{BodyLen, Cancelled, Fault, Out, Protocol, StreamKey, Tick};
+use chttpcore::proto::{BodyLen, Cancelled, Eof, Fault, Out, Protocol, StreamKey, Tick};
 use h1_support::{Ask, Recorder, ask, chunk, sent};
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ fn keys_count_the_requests() {
         assert_eq!(answer(&mut h1, OK), Ok(OK.len()));
     }
     assert_eq!(h1.deadline(), Tick::NEVER);
-    assert_eq!(h1.eof(Tick(0), &mut Recorder::new(0)), Ok(()));
+    assert_eq!(h1.eof(Tick(0), Eof::Clean, &mut Recorder::new(0)), Ok(()));
     assert!(!h1.reusable());
 }
 

@@ -3,7 +3,7 @@
 use chttpcore::proto::h1::encode::{Spec, encode};
 use chttpcore::proto::h1::{H1, Limits};
 use chttpcore::proto::url::Url;
-use chttpcore::proto::{Data, Fault, Fields, Follows, Head, Out, Protocol, Sink, StreamKey, Tick};
+use chttpcore::proto::{Data, Eof, Fault, Fields, Follows, Head, Out, Protocol, Sink, StreamKey, Tick};
 use std::sync::Arc;
 
 /// What was said, as bytes: adjacent data is joined because nothing is written between its pieces.
@@ -102,7 +102,7 @@ fn run(flags: u8, input: &[u8], size: usize) -> Verdict {
         }
     }
     let reusable = h1.reusable();
-    let verdict = h1.eof(Tick(0), &mut story);
+    let verdict = h1.eof(Tick(0), Eof::Clean, &mut story);
     (story.told, verdict, reusable)
 }
 

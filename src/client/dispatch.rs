@@ -318,9 +318,6 @@ fn hand_over<B: Backend>(
                     Piece::End => {
                         upload.ended = true;
                         io.body(conn, stream, Bytes::new(), true).map_err(Cause::fault)?;
-                        if exchange.tunnel {
-                            io.finish(conn);
-                        }
                         break;
                     }
                     Piece::Trailers(block) => {

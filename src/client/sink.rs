@@ -220,12 +220,13 @@ impl Sink for ExchangeSink<'_> {
     fn data(&mut self, _: StreamKey, data: Data) {
         let Some(exchange) = self.exchange.as_deref_mut() else { return };
         exchange.heard_at = self.now;
-        let (block, start) = self.lent.as_ref().expect("data comes out of lent input");
-        let (bytes, range): (&[u8], _) = match &data {
+        let (bytes, lent): (&[u8], _) = match &data {
             Data::Input(range) => {
+                let (block, start) = self.lent.as_ref().expect("a range is of lent input");
                 let range = start + range.start..start + range.end;
-                (&block.bytes()[range.clone()], Some(range))
+                (&block.bytes()[range.clone()], Some((block, range)))
             }
+            // What a protocol owns may also come when there is no input.
             Data::Owned(bytes) => (bytes, None),
         };
         if let Delivery::Collect(Some(obj)) = &mut exchange.delivery {
@@ -238,13 +239,13 @@ impl Sink for ExchangeSink<'_> {
             return;
         }
         flush_gathered(exchange, self.outbox, self.memory);
-        match (range, data) {
+        match (lent, data) {
             // A slice may pin at most four times its own size.
-            (Some(range), _) if len >= block.capacity() / 4 => {
+            (Some((block, range)), _) if len >= block.capacity() / 4 => {
                 let slice = Slice::Block { block: block.clone(), range: range.start as u32..range.end as u32 };
                 push_body(exchange, self.outbox, self.memory, slice, 0);
             }
-            (Some(range), _) => {
+            (Some((block, range)), _) => {
                 let Some(mut copy) = self.memory.block(len) else {
                     exchange.starved = true;
                     return;

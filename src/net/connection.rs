@@ -123,6 +123,7 @@ impl<S: Copy> Conn<S> {
 
     /// Send the new output in `out`, behind what is pending. Leaves `out` empty.
     pub(super) fn transmit(&mut self, out: &mut Out, mut send: impl FnMut(S, &[IoSlice<'_>]) -> io::Result<usize>) {
+        self.finishing |= out.is_finished();
         if self.send_failed.is_some() {
             out.clear();
             return;

@@ -12,7 +12,7 @@ use super::connection::{Conn, ConnId, Kept, retry};
 use super::wheel::Wheel;
 use crate::mem::{Block, Key, Pool, Slab};
 use crate::proto::h1::{H1, Limits};
-use crate::proto::{Cancelled, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
+use crate::proto::{Cancelled, Eof, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
@@ -171,15 +171,20 @@ impl<B: Backend> Io<B> {
         }
     }
 
-    /// After output went out: close our side if that was asked for, and read on if sending failed.
+    /// After output went out: close our side if that was asked for, and read on if sending failed or the protocol has
+    /// something to say.
     fn settle(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
+        let unsaid = conn.proto.unsaid();
         if conn.send_failed.is_some() {
             self.run(id);
         } else if conn.finishing && conn.pending.is_none() {
             conn.finishing = false;
             // Failure means that the peer is gone already, which reading will show.
             drop(self.backend.finish(conn.sock));
+        }
+        if unsaid {
+            self.run(id);
         }
     }
 
@@ -233,14 +238,6 @@ impl<B: Backend> Io<B> {
         self.settle(id);
     }
 
-    /// Close our sending side once everything is sent.
-    pub fn finish(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.finishing = true;
-            self.settle(id);
-        }
-    }
-
     /// Credit came back to a paused connection.
     pub fn resume(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id)
@@ -273,6 +270,8 @@ impl<B: Backend> Io<B> {
     /// Close. All memory of the connection is given up, also what was borrowed for sending.
     pub fn close(&mut self, id: ConnId, reset: bool) {
         if let Some(conn) = self.conns.remove(id) {
+            // What was written for it and not transmitted (a fault came between) is not for the next connection.
+            self.out.clear();
             self.backend.close(conn.sock, reset);
         }
     }
@@ -281,7 +280,7 @@ impl<B: Backend> Io<B> {
     pub fn pump<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Pumped {
         let mut budget = TURN_BUDGET;
         loop {
-            // Bytes that were kept while the receiver had no credit come first.
+            // What needs no new bytes comes first, so that nothing is overtaken.
             if let Some(pumped) = self.refeed(id, sink) {
                 return pumped;
             }
@@ -320,7 +319,7 @@ impl<B: Backend> Io<B> {
             Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());
             match failure {
                 None => {
-                    return match conn.proto.eof(self.now, sink) {
+                    return match conn.proto.eof(self.now, Eof::Clean, sink) {
                         Ok(()) => Pumped::Closed,
                         Err(fault) => Pumped::Fault(fault),
                     };
@@ -337,8 +336,17 @@ impl<B: Backend> Io<B> {
         }
     }
 
-    /// Feed what is kept, if the protocol stopped for want of credit and there is some now.
+    /// Let the protocol say what it can without input; then feed what is kept, if it stopped for want of credit and there
+    /// is some now.
     fn refeed<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Option<Pumped> {
+        let conn = self.conns.get_mut(id)?;
+        if conn.proto.unsaid() {
+            let said = conn.proto.recv(self.now, &[], sink, &mut self.out);
+            self.transmit(id);
+            if let Err(fault) = said {
+                return Some(Pumped::Fault(fault));
+            }
+        }
         let conn = self.conns.get_mut(id)?;
         if !conn.starved || sink.paused() {
             return None;
@@ -360,10 +368,10 @@ impl<B: Backend> Io<B> {
         sink.lend(&block, start);
         let fed = conn.proto.recv(self.now, &block.bytes()[start..end], sink, &mut self.out);
         sink.take_back();
-        if !self.out.is_empty() {
-            let backend = &mut self.backend;
-            conn.transmit(&mut self.out, |sock, iov| backend.send(sock, iov));
+        if !self.out.is_empty() || self.out.is_finished() || conn.proto.unsaid() {
+            self.transmit(id);
         }
+        let conn = self.conns.get_mut(id).expect("sending closes nothing");
         let used = fed?;
         conn.starved = start + used < end && sink.paused();
         Self::stow(conn, &mut self.scratch, block, start + used, end, sink.memory());

@@ -110,6 +110,16 @@ pub enum Follows {
     Tunnel,
 }
 
+/// How the peer's side came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Eof {
+    /// The peer said so: FIN on a plain connection, `close_notify` under TLS.
+    Clean,
+    /// FIN under TLS without `close_notify`: anybody on the way may have cut the stream (RFC 8446 section 6.1). What has
+    /// no end but this one is truncated.
+    Cut,
+}
+
 /// Bytes of a body on their way to the application.
 #[derive(Clone, Debug)]
 pub enum Data {
@@ -160,7 +170,7 @@ pub trait Sink {
     fn end(&mut self, s: StreamKey);
     /// This stream failed; the connection goes on. A fault of the connection is an error of `recv` or `eof` instead.
     fn failed(&mut self, s: StreamKey, why: Fault);
-    /// `Protocol::body_room` grew for a stream whose last `body` left something over.
+    /// `Protocol::body_room` is no longer 0, where it was when the stream was opened or after a `body`.
     fn writable(&mut self, s: StreamKey);
 }
 
@@ -175,7 +185,9 @@ pub enum Cancelled {
 
 /// One connection's protocol. Met by `h1::H1` and, later, by the HTTP/2 engine and WebSocket.
 ///
-/// All methods are pure in the sense of the room: output is appended to `out`, upcalls go to `sink`.
+/// All methods are pure in the sense of the room: output is appended to `out`, upcalls go to `sink`. The methods without a
+/// sink have upcalls too, in HTTP/2 (credit lets go of data that was held back, a cancelled stream makes room for
+/// another's body): those wait for `recv`, and `unsaid` tells that they do.
 pub trait Protocol {
     /// How many streams may be opened now.
     fn capacity(&self) -> u32;
@@ -196,12 +208,19 @@ pub trait Protocol {
     /// Feed received bytes. Returns how many were consumed; the owner keeps the rest and presents it again,
     /// at the front, together with what arrives later (or as it is, after credit came back).
     /// An error is fatal for the connection; upcalls made before it stand.
+    ///
+    /// With an empty input it says and writes what it can without one, which is what `unsaid` asks for.
     fn recv(&mut self, now: Tick, input: &[u8], sink: &mut impl Sink, out: &mut Out) -> Result<usize, Fault>;
 
-    /// The peer closed its side after everything that was fed. `Ok` when the message in progress, if any, may end so.
-    fn eof(&mut self, now: Tick, sink: &mut impl Sink) -> Result<(), Fault>;
+    /// Whether `recv` with an empty input has something to do: ask after every call. Never true for want of input, of
+    /// credit, or of the peer's window alone, so that an owner who obeys comes to rest.
+    fn unsaid(&self) -> bool;
 
-    /// The application gave back `n` bytes of credit (HTTP/2 turns them into WINDOW_UPDATE).
+    /// The peer closed its side after everything that was fed. `Ok` when the message in progress, if any, may end so.
+    fn eof(&mut self, now: Tick, how: Eof, sink: &mut impl Sink) -> Result<(), Fault>;
+
+    /// `n` bytes that `Sink::data` reported are consumed, or `Sink::credit` grew (`n` may be 0 then). HTTP/2 makes
+    /// WINDOW_UPDATE of them, and goes on with what it holds back; more than was reported is cut off.
     fn credit(&mut self, s: StreamKey, n: u64, out: &mut Out);
 
     fn cancel(&mut self, s: StreamKey, out: &mut Out) -> Cancelled;

@@ -16,6 +16,7 @@ pub struct Out {
     copied: Vec<u8>,
     segments: Vec<Segment>,
     len: usize,
+    finished: bool,
 }
 
 impl Out {
@@ -25,12 +26,28 @@ impl Out {
 
     /// Append a copy of `bytes`.
     pub fn put(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
         let start = self.copied.len();
         self.copied.extend_from_slice(bytes);
-        self.len += bytes.len();
+        self.copied_from(start);
+    }
+
+    /// Append what `write` puts to the front of `max` bytes; it returns how many. So a cipher writes where the socket
+    /// reads.
+    pub fn put_with<E>(&mut self, max: usize, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
+        let start = self.copied.len();
+        self.copied.resize(start + max, 0);
+        let written = write(&mut self.copied[start..]);
+        self.copied.truncate(start + *written.as_ref().unwrap_or(&0));
+        self.copied_from(start);
+        written.map(drop)
+    }
+
+    fn copied_from(&mut self, start: usize) {
+        let len = self.copied.len() - start;
+        if len == 0 {
+            return;
+        }
+        self.len += len;
         if let Some(Segment::Copied(last)) = self.segments.last_mut() {
             last.end = self.copied.len();
         } else {
@@ -45,6 +62,16 @@ impl Out {
         }
         self.len += bytes.len();
         self.segments.push(Segment::Owned(bytes));
+    }
+
+    /// Our sending side is to be closed behind everything that was appended: FIN, or `close_notify` and FIN.
+    pub fn finish(&mut self) {
+        self.finished = true;
+    }
+
+    /// Whether `finish` was called; emptying the list forgets it.
+    pub fn is_finished(&self) -> bool {
+        self.finished
     }
 
     pub fn len(&self) -> usize {
@@ -80,14 +107,14 @@ impl Out {
             });
             skip = 0;
         }
-        self.copied.clear();
-        self.len = 0;
+        self.clear();
     }
 
     pub fn clear(&mut self) {
         self.copied.clear();
         self.segments.clear();
         self.len = 0;
+        self.finished = false;
     }
 }
 
@@ -119,5 +146,33 @@ mod tests {
             assert_eq!(rest, b"abcdxyze"[skip..]);
             assert!(out.is_empty());
         }
+    }
+
+    #[test]
+    fn what_is_written_in_place_joins_and_what_fails_leaves_nothing() {
+        let mut out = Out::new();
+        out.put(b"ab");
+        let fill = |room: &mut [u8]| {
+            room[..2].copy_from_slice(b"cd");
+            Ok::<_, ()>(2)
+        };
+        out.put_with(100, fill).unwrap();
+        out.put_with(100, |room| {
+            room.fill(b'x');
+            Err(())
+        })
+        .unwrap_err();
+        out.put(b"e");
+        assert_eq!(out.segments().collect::<Vec<_>>(), [b"abcde"]);
+        assert_eq!(out.len(), 5);
+    }
+
+    #[test]
+    fn the_end_is_forgotten_with_the_bytes() {
+        let mut out = Out::new();
+        out.finish();
+        assert!(out.is_finished() && out.is_empty());
+        out.drain_after(0, drop);
+        assert!(!out.is_finished());
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chttpcore::proto::h1::encode::{Spec, encode};
 use chttpcore::proto::h1::{H1, Limits};
 use chttpcore::proto::url::Url;
-use chttpcore::proto::{BodyLen, Data, Fault, Fields, Follows, Head, Out, Protocol, Sink, StreamKey, Tick};
+use chttpcore::proto::{BodyLen, Data, Eof, Fault, Fields, Follows, Head, Out, Protocol, Sink, StreamKey, Tick};
 use std::sync::Arc;
 
 /// The request that the input answers.
@@ -160,7 +160,7 @@ pub fn run<'a>(who: Ask, limits: &Limits, segments: impl IntoIterator<Item = &'a
     let reusable = h1.reusable();
     assert_eq!(h1.capacity(), u32::from(reusable));
     if verdict.is_ok() {
-        verdict = h1.eof(Tick(0), &mut sink);
+        verdict = h1.eof(Tick(0), Eof::Clean, &mut sink);
     }
     assert!(out.is_empty());
     assert!(!h1.reusable());

@@ -20,7 +20,9 @@ mod framing;
 mod head;
 mod invalid;
 
-use crate::proto::{BodyLen, Cancelled, Data, Fault, Follows, Head, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
+use crate::proto::{
+    BodyLen, Cancelled, Data, Eof, Fault, Follows, Head, Out, Protocol, RequestRef, Sink, StreamKey, Tick,
+};
 use ::bytes::Bytes;
 use chunked::{Chunked, Next};
 use framing::{Asked, Framing};
@@ -182,6 +184,7 @@ impl Protocol for H1 {
             Upload::Raw => {
                 out.put_owned(chunk);
                 if end {
+                    out.finish();
                     self.upload = Upload::Done;
                 }
             }
@@ -212,7 +215,11 @@ impl Protocol for H1 {
         result
     }
 
-    fn eof(&mut self, _: Tick, sink: &mut impl Sink) -> Result<(), Fault> {
+    fn unsaid(&self) -> bool {
+        false
+    }
+
+    fn eof(&mut self, _: Tick, how: Eof, sink: &mut impl Sink) -> Result<(), Fault> {
         let stream = StreamKey(self.key);
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Idle | State::Closed => Ok(()),
@@ -222,6 +229,7 @@ impl Protocol for H1 {
             State::Head { .. } => Err(Fault::TruncatedHead),
             State::Length(_) => Err(Fault::TruncatedBody),
             State::Chunked(chunked) => Err(chunked.truncated()),
+            State::UntilClose | State::Tunnel if how == Eof::Cut => Err(Fault::TruncatedBody),
             State::UntilClose | State::Tunnel => {
                 sink.end(stream);
                 Ok(())
