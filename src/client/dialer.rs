@@ -49,14 +49,15 @@ enum Name {
 pub struct Dialer {
     dials: Slab<Dial>,
     names: HashMap<Box<str>, Name>,
-    resolver: Resolver,
+    /// `None` once the engine has ended: a late answer finds nobody.
+    resolver: Option<Resolver>,
     mail: Arc<Mailbox<Mail>>,
     cache_ns: u64,
 }
 
 impl Dialer {
     pub fn new(mail: Arc<Mailbox<Mail>>, resolver: Resolver, cache_ns: u64) -> Dialer {
-        Dialer { dials: Slab::default(), names: HashMap::new(), resolver, mail, cache_ns }
+        Dialer { dials: Slab::default(), names: HashMap::new(), resolver: Some(resolver), mail, cache_ns }
     }
 
     pub fn count(&self) -> usize {
@@ -66,6 +67,11 @@ impl Dialer {
     /// Dials that have a socket.
     pub fn connecting(&self) -> usize {
         self.dials.iter().filter(|d| d.conn.is_some()).count()
+    }
+
+    /// No answer will come any more, and no descriptor will be written to for one.
+    pub fn close(&mut self) {
+        self.resolver = None;
     }
 
     /// Ask for a name. `None`: the answer will come by mail.
@@ -84,7 +90,9 @@ impl Dialer {
         }
         self.names.insert(host.into(), Name::Asked(vec![dial]));
         let (mail, name) = (self.mail.clone(), Box::<str>::from(host));
-        self.resolver.resolve(host, Box::new(move |answer| mail.post(Mail::Resolved(name, answer))));
+        if let Some(resolver) = &self.resolver {
+            resolver.resolve(host, Box::new(move |answer| mail.post(Mail::Resolved(name, answer))));
+        }
         None
     }
 

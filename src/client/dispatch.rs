@@ -255,6 +255,7 @@ impl Client {
 /// WRITE_DONE, if it is owed.
 pub(super) fn write_done(exchange: &mut Exchange, outbox: &mut super::outbox::Outbox) {
     if std::mem::take(&mut exchange.upload.owes_write_done) {
+        exchange.upload.returned = true;
         let event = sink::event(exchange, kind::WRITE_DONE);
         outbox.push(&exchange.queue, event);
     }

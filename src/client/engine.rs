@@ -43,7 +43,6 @@ pub enum Mail {
     Credit(u64),
     Write(u64, Piece),
     Resolved(Box<str>, Answer),
-    Forget(Arc<Queue>),
     Stop,
 }
 
@@ -240,7 +239,7 @@ impl<B: Backend> Engine<B> {
 
     /// Take events without waiting.
     pub fn drain(&self, queue: &Queue, max: usize, take: impl FnMut(Event)) -> Drained {
-        if self.settings.own_thread || self.is_stopped() {
+        if self.settings.own_thread {
             return queue.drain(max, take);
         }
         let Some(mut sleeper) = self.sleeper.try_lock() else {
@@ -251,7 +250,7 @@ impl<B: Backend> Engine<B> {
             }
             return drained;
         };
-        if queue.is_empty() {
+        if queue.is_empty() && !self.is_stopped() {
             self.look(&mut sleeper, Some(Duration::ZERO)).ok();
         }
         let drained = queue.drain(max, take);
@@ -273,20 +272,22 @@ impl<B: Backend> Engine<B> {
         let deadline =
             timeout.map(|t| sys::monotonic_ns().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)));
         loop {
-            let drained = if self.settings.own_thread || self.is_stopped() {
+            let stopped = self.is_stopped();
+            let drained = if stopped {
+                self.wake_followers();
+                self.drain(queue, max, &mut take)
+            } else if self.settings.own_thread {
                 queue.drain(max, &mut take)
             } else {
                 self.lead(queue, max, deadline, &mut take)?
             };
             let now = sys::monotonic_ns();
-            if drained.count > 0 || drained.woken || deadline.is_some_and(|d| d <= now) || max == 0 {
+            if drained.count > 0 || drained.woken || stopped || deadline.is_some_and(|d| d <= now) || max == 0 {
                 return Ok(drained);
             }
             let left = deadline.map(|d| Duration::from_nanos(d - now));
             if self.settings.own_thread {
                 queue.sleep(left)?;
-            } else if self.is_stopped() {
-                return Ok(drained);
             }
         }
     }
@@ -344,6 +345,13 @@ impl<B: Backend> Engine<B> {
     fn let_go(&self, sleeper: MutexGuard<'_, Sleeper<B::Waiter>>) {
         drop(sleeper);
         if let Some(queue) = self.followers.lock().first() {
+            queue.offer_turn();
+        }
+    }
+
+    /// Nobody will lead any more: all who wait for it go their way.
+    fn wake_followers(&self) {
+        for queue in self.followers.lock().iter() {
             queue.offer_turn();
         }
     }
@@ -431,9 +439,8 @@ impl<B: Backend> Engine<B> {
     pub fn forget(&self, queue: &Arc<Queue>) {
         queue.close();
         self.queues.lock().retain(|q| q.strong_count() > 0 && !std::ptr::eq(q.as_ptr(), Arc::as_ptr(queue)));
-        if !self.is_stopped() {
-            self.post(Mail::Forget(queue.clone()));
-        }
+        // At once and not by mail: the application may free what its uploads had borrowed.
+        self.take_turn(self.core.lock(), |core| core.forget(queue));
     }
 
     pub fn stats(&self) -> Stats {
@@ -470,6 +477,12 @@ impl<B: Backend> Engine<B> {
             self.mail.alarm();
             let mut core = self.core.lock();
             self.turn(&mut core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
+            self.settle(&mut core, false, true);
+        }
+        // Nobody waits for an engine that has ended.
+        self.wake_followers();
+        for queue in self.queues.lock().iter().filter_map(Weak::upgrade) {
+            queue.wakeup();
         }
     }
 
@@ -565,10 +578,14 @@ impl<B: Backend> Engine<B> {
         if outcome.is_err() {
             self.state.store(DOWN, Ordering::SeqCst);
             self.ids.close();
+            // The engine's own thread may be asleep, and has to end.
+            self.mail.alarm();
             let mut queues: Vec<Arc<Queue>> = self.queues.lock().iter().filter_map(Weak::upgrade).collect();
             queues.extend(self.perform_queues.lock().iter().cloned());
-            // If even this fails, the state that is left is not worth another try.
-            drop(catch_unwind(AssertUnwindSafe(|| core.collapse(&queues))));
+            if catch_unwind(AssertUnwindSafe(|| core.collapse(&queues, true))).is_err() {
+                // The sockets are beyond repair; the application is told all the same.
+                drop(catch_unwind(AssertUnwindSafe(|| core.collapse(&queues, false))));
+            }
         }
     }
 
@@ -601,7 +618,8 @@ impl<B: Backend> Engine<B> {
             }
         }
         let mut core = self.core.lock();
-        self.state.store(STOPPING, Ordering::SeqCst);
+        // After a panic there is nothing left to end in order, and `turn` knows it.
+        self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst).ok();
         self.turn(&mut core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
     }
 }

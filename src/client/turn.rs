@@ -35,7 +35,6 @@ impl<B: Backend> Core<B> {
                 Mail::Credit(xid) => client.credit(io, xid),
                 Mail::Write(xid, piece) => client.write(io, xid, piece),
                 Mail::Resolved(host, answer) => client.resolved(io, &host, answer),
-                Mail::Forget(queue) => client.forget(io, &queue),
                 Mail::Stop => {}
             }
         }
@@ -84,16 +83,25 @@ impl<B: Backend> Core<B> {
         let Core { io, client, .. } = self;
         client.fail_all(io, code);
         client.drop_dials(io);
+        client.dialer.close();
         client.pool.drain_idle(|_| {});
         for id in io.conn_ids() {
             io.close(id, false);
         }
     }
 
-    /// After a panic: no state is trusted but the table of exchanges.
-    pub fn collapse(&mut self, queues: &[Arc<Queue>]) {
+    /// After a panic: no state is trusted but the table of exchanges. `close` is false when closing has panicked too.
+    pub fn collapse(&mut self, queues: &[Arc<Queue>], close: bool) {
+        if close {
+            // First of all, so that borrowed memory is given up before anybody is told.
+            for id in self.io.conn_ids() {
+                self.io.close(id, true);
+            }
+        }
         let client = &mut self.client;
-        for exchange in client.exchanges.iter_mut().filter_map(Option::take) {
+        client.dialer.close();
+        for mut exchange in client.exchanges.iter_mut().filter_map(Option::take) {
+            super::dispatch::write_done(&mut exchange, &mut client.outbox);
             let mut event = sink::event(&exchange, kind::DONE);
             event.flags |= flag::TERMINAL;
             event.error = e::CHTTP_E_PANIC;
@@ -105,20 +113,16 @@ impl<B: Backend> Core<B> {
             client.outbox.push(queue, event);
         }
         self.publish();
-        for id in self.io.conn_ids() {
-            self.io.close(id, true);
-        }
     }
-}
 
-impl Client {
     /// A queue was destroyed: its exchanges are cancelled, and nobody hears of it.
-    fn forget<B: Backend>(&mut self, io: &mut Io<B>, queue: &Arc<Queue>) {
+    pub fn forget(&mut self, queue: &Arc<Queue>) {
+        let Core { io, client, .. } = self;
         let theirs = |x: &super::Exchange| Arc::ptr_eq(&x.queue, queue);
-        let xids: Vec<u64> = self.exchanges.iter().flatten().filter(|x| theirs(x)).map(|x| x.xid).collect();
+        let xids: Vec<u64> = client.exchanges.iter().flatten().filter(|x| theirs(x)).map(|x| x.xid).collect();
         for xid in xids {
-            self.cancel(io, xid);
+            client.cancel(io, xid);
         }
-        self.outbox.forget(queue);
+        client.outbox.forget(queue);
     }
 }

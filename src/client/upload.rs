@@ -48,19 +48,30 @@ pub struct Upload {
     pub held: bool,
     /// WRITE_DONE is due when the connection has sent everything.
     pub owes_write_done: bool,
+    /// WRITE_DONE was given: the memory is the application's again and must not be read any more.
+    pub returned: bool,
 }
 
 impl Upload {
     pub fn new(source: Source, held: bool) -> Upload {
         let owes_write_done = matches!(source, Source::Whole { borrowed: true, .. });
         let ended = matches!(source, Source::None);
-        Upload { source, pieces: VecDeque::new(), file_sent: 0, handed: 0, ended, held, owes_write_done }
+        Upload {
+            source,
+            pieces: VecDeque::new(),
+            file_sent: 0,
+            handed: 0,
+            ended,
+            held,
+            owes_write_done,
+            returned: false,
+        }
     }
 
     /// Whether it can be sent again from the start.
     pub fn rewindable(&self) -> bool {
         match self.source {
-            Source::None | Source::Whole { .. } | Source::File { .. } => true,
+            Source::None | Source::Whole { .. } | Source::File { .. } => !self.returned,
             Source::Stream => self.handed == 0 && self.file_sent == 0 && !self.ended,
         }
     }
