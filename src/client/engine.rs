@@ -513,12 +513,12 @@ impl<B: Backend> Engine<B> {
     }
 
     /// A connection that nobody looked after may be dead by now: look before it is used.
-    fn refresh<'a>(&'a self, core: MutexGuard<'a, Core<B>>) -> MutexGuard<'a, Core<B>> {
+    fn refresh<'a>(&'a self, mut core: MutexGuard<'a, Core<B>>) -> MutexGuard<'a, Core<B>> {
         if self.settings.own_thread || core.client.pool.counts().idle == 0 {
             return core;
         }
         let looked = self.looked_at.load(Ordering::Relaxed);
-        if sys::monotonic_ns().saturating_sub(looked) < STALE_NS {
+        if core.io.backend().now().0.saturating_sub(looked) < STALE_NS {
             return core;
         }
         let Some(mut sleeper) = self.sleeper.try_lock() else { return core };
