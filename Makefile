@@ -28,9 +28,9 @@ help: ## list the verbs
 build: ## the libraries, the header and the pkg-config file, into build/
 build: $(LIB)/libchttpcore.so $(LIB)/libchttpcore.a $(LIB)/pkgconfig/chttpcore.pc $(HEADERS:include/%=$(BUILD)/include/%)
 
-demo: ## build, start a server on loopback and talk to it
+demo: ## build, start a server on loopback and talk to it; or fetch URL=http://...
 demo: build
-	@CC='$(CC)' examples/demo/run.sh
+	@CC='$(CC)' examples/demo/run.sh $(if $(filter command,$(origin URL)),'$(URL)')
 
 # Each part runs whatever became of the others; the last lines are those of `cargo test`, unless another part failed.
 test: ## everything that continuous integration runs
