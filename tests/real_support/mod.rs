@@ -1,0 +1,18 @@
+//! What the tests against real servers share: an nginx of their own, a server that misbehaves on purpose, and a client
+//! that calls the C interface the way a C program does.
+// Each test binary uses its part.
+#![allow(dead_code)]
+
+pub mod client;
+pub mod nginx;
+pub mod server;
+
+pub use client::{Client, Drive, Request};
+pub use nginx::Nginx;
+
+/// Memory of this process that is not of a file, in bytes: what a client that buffers would grow by.
+pub fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is there");
+    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:")).expect("Linux 4.5 and later");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
