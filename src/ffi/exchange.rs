@@ -66,19 +66,25 @@ unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>
     if r.reserved != 0 {
         return Err(wrong(e::CHTTP_E_UNSUPPORTED_FIELD, "reserved is not 0"));
     }
-    // SAFETY: by contract, here and below.
+    // SAFETY: by contract.
     let url = unsafe { bytes("url", r.url, r.url_len) }?.ok_or_else(|| wrong(e::CHTTP_E_INVALID_URL, "url is NULL"))?;
     let url = Url::parse(url).map_err(|error| wrong(e::CHTTP_E_INVALID_URL, format!("url: {error}")))?;
     if url.scheme() != Scheme::Http {
         return Err(wrong(e::CHTTP_E_UNSUPPORTED_SCHEME, "url: this version speaks http alone"));
     }
+    // SAFETY: by contract, as for the url.
     let (body, body_len) = unsafe { body(r) }?;
-    let mut spec = Spec::new(unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(b"GET"), &url);
+    // SAFETY: by contract.
+    let method = unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(b"GET");
+    let mut spec = Spec::new(method, &url);
+    // SAFETY: by contract.
     spec.target = unsafe { bytes("target", r.target, r.target_len) }?;
     spec.body = body_len;
     spec.close = r.flags & CHTTP_REQ_CLOSE != 0;
     spec.expect_continue = r.flags & CHTTP_REQ_EXPECT_CONTINUE != 0;
+    // SAFETY: by contract.
     let head = unsafe { head(r, &spec) }?;
+    // SAFETY: by contract.
     let unix = unsafe { bytes("unix_path", r.unix_path, r.unix_path_len) }?;
     let unix = unix
         .map(|path| <Box<Path>>::from(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path))));
@@ -165,23 +171,27 @@ unsafe fn body(r: &chttp_request) -> Result<(Source, BodyLen), Refusal> {
 /// # Safety
 /// As for `request`.
 unsafe fn head(r: &chttp_request, spec: &Spec<'_>) -> Result<EncodedHead, Refusal> {
-    // SAFETY: by contract, here and below.
+    // SAFETY: by contract.
     let block = unsafe { bytes("header_block", r.header_block, r.header_block_len) }?;
     match (block, r.headers_len) {
         (Some(_), 1..) => Err(wrong(e::CHTTP_E_INVALID_HEADER, "headers and header_block are two forms of the same")),
         (Some(block), 0) => encode::encode_block(spec, block).map_err(invalid),
         (None, _) => {
+            // SAFETY: by contract.
             let fields = unsafe { fields("header", r.headers, r.headers_len) }?;
             encode::encode(spec, fields.iter().copied()).map_err(invalid)
         }
     }
 }
 
+/// Name and value of a field.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// The caller's field array as slices.
 ///
 /// # Safety
 /// `array` is NULL or points to `len` fields whose pointers are what chttp_field says.
-unsafe fn fields<'a>(what: &str, array: *const chttp_field, len: usize) -> Result<Vec<(&'a [u8], &'a [u8])>, Refusal> {
+unsafe fn fields<'a>(what: &str, array: *const chttp_field, len: usize) -> Result<Vec<Pair<'a>>, Refusal> {
     /// More fields than any head may have bytes for.
     const MANY: usize = 1 << 20;
     if len == 0 {

@@ -50,8 +50,8 @@ pub unsafe extern "C" fn chttp_response_status(response: *const chttp_response) 
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_response_version(response: *const chttp_response) -> i32 {
-    // SAFETY: the caller's promise.
     guard(|| {
+        // SAFETY: the caller's promise.
         unsafe { view(response) }.map(|(r, _)| match r.version {
             Version::Http10 => 10,
             Version::Http11 => 11,

@@ -463,7 +463,8 @@ mod tests {
         let mut pool = Pool::default();
         for _ in 0..100 {
             let blocks: Vec<Block> = (0..64).map(|_| pool.block(4096).unwrap()).collect();
-            let (left, right) = blocks.into_iter().partition::<Vec<_>, _>(|b| b.0.as_ptr() as usize % 32 == 0);
+            let (left, right) =
+                blocks.into_iter().partition::<Vec<_>, _>(|b| (b.0.as_ptr() as usize).is_multiple_of(32));
             std::thread::scope(|scope| {
                 scope.spawn(move || drop(left));
                 scope.spawn(move || drop(right));
