@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// Names kept in the cache; beyond it, those that are out of date go.
 const NAMES_MAX: usize = 1024;
+/// The least time after which a dial that still has an owner is looked at again.
+const AGAIN_NS: u64 = 1_000_000;
 
 pub struct Dial {
     origin: OriginId,
@@ -33,7 +35,8 @@ pub struct Dial {
     conn: Option<ConnId>,
     addresses: Vec<Address>,
     next: usize,
-    timer: Option<TimerId>,
+    /// Ends a dial that nobody waits for any more, and the moment. While it has an owner, that one's deadline counts.
+    timer: Option<(TimerId, Tick)>,
     started: Tick,
 }
 
@@ -124,8 +127,7 @@ impl Client {
         let dial =
             Dial { origin, owner: Some(xid), conn: None, addresses: Vec::new(), next: 0, timer: None, started: now };
         let id = self.dialer.dials.insert(dial);
-        let timer = (timeout < u64::MAX).then(|| io.wheel.insert(now.after(timeout), DIAL_TIMER | u64::from(id.slot)));
-        self.dialer.dials.get_mut(id).expect("just made").timer = timer;
+        self.dialer.dials.get_mut(id).expect("just made").timer = set_timer(io, id, timeout);
         if let Some(exchange) = self.exchange(xid) {
             exchange.dial = Some(id);
             exchange.enter(Phase::Resolving, now);
@@ -196,7 +198,7 @@ impl Client {
             return self.try_next(io, id, Cause::connect(&error));
         }
         let dial = self.dialer.dials.remove(id).expect("found above");
-        if let Some(timer) = dial.timer {
+        if let Some((timer, _)) = dial.timer {
             io.wheel.cancel(timer);
         }
         self.tally.connections_opened += 1;
@@ -220,7 +222,7 @@ impl Client {
         {
             exchange.enter(Phase::Queued, now);
             self.watch(io, xid);
-            self.refill(io, dial.origin);
+            self.refill(io);
         }
     }
 
@@ -236,21 +238,34 @@ impl Client {
 
     pub(super) fn dial_timed_out<B: Backend>(&mut self, io: &mut Io<B>, slot: u64) {
         let Some(id) = self.dialer.dials.key_at(slot as u32) else { return };
-        self.dialer.dials.get_mut(id).expect("found above").timer = None;
+        let dial = self.dialer.dials.get_mut(id).expect("found above");
+        // The slot may have passed to a dial that began in this very turn.
+        if dial.timer.is_none_or(|(_, at)| at > io.now()) {
+            return;
+        }
+        dial.timer = None;
+        if let Some(xid) = dial.owner
+            && let Some(exchange) = self.exchange(xid)
+        {
+            let timeouts = exchange.request.timeouts;
+            let timer = set_timer(io, id, timeouts.dns.saturating_add(timeouts.connect).max(AGAIN_NS));
+            self.dialer.dials.get_mut(id).expect("found above").timer = timer;
+            return;
+        }
         self.dial_failed(io, id, Cause::code(e::CHTTP_E_TIMEOUT_CONNECT));
     }
 
     /// End a dial and give its place back.
     pub(super) fn drop_dial<B: Backend>(&mut self, io: &mut Io<B>, id: Key) {
         let Some(dial) = self.dialer.dials.remove(id) else { return };
-        if let Some(timer) = dial.timer {
+        if let Some((timer, _)) = dial.timer {
             io.wheel.cancel(timer);
         }
         if let Some(conn) = dial.conn {
             io.close(conn, true);
         }
         self.pool.closed(dial.origin, None);
-        self.refill(io, dial.origin);
+        self.refill(io);
     }
 
     /// The exchange got a connection without its dial; the dial goes on for nobody in particular.
@@ -274,33 +289,31 @@ impl Client {
     }
 
     /// Give free places to those who wait.
-    pub(super) fn refill<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId) {
-        let mut next = Some(origin);
-        while let Some(origin) = next {
-            loop {
-                let exchanges = &self.exchanges;
-                let undialled = |&xid: &u64| {
-                    exchanges
-                        .get(super::ids::slot(xid))
-                        .and_then(Option::as_ref)
-                        .is_some_and(|x| x.xid == xid && x.dial.is_none())
-                };
-                let Some(xid) = self.pool.waiters(origin).find(undialled) else { break };
-                match self.pool.book(origin) {
-                    Checkout::Dial => self.dial(io, origin, xid),
-                    Checkout::EvictAndDial(idle) => {
-                        io.close(idle, false);
-                        self.dial(io, origin, xid);
-                    }
-                    Checkout::Wait | Checkout::Reuse(_) => break,
-                }
-            }
-            next = self.pool.starved(origin).filter(|&o| {
-                self.pool
-                    .waiters(o)
-                    .any(|xid| self.exchanges[super::ids::slot(xid)].as_ref().is_some_and(|x| x.dial.is_none()))
-            });
+    ///
+    /// A dial may fail at once and free its place again, which comes back here: then the loop that runs goes on, else a
+    /// long queue would be worked off in a deep recursion.
+    pub(super) fn refill<B: Backend>(&mut self, io: &mut Io<B>) {
+        if self.refilling || self.closed.is_some() {
+            return;
         }
+        self.refilling = true;
+        loop {
+            let exchanges = &self.exchanges;
+            let since = |xid| {
+                let x = exchanges.get(super::ids::slot(xid))?.as_ref()?;
+                (x.xid == xid && x.dial.is_none()).then_some(x.since)
+            };
+            let Some((origin, xid)) = self.pool.next_in_need(since) else { break };
+            match self.pool.book(origin) {
+                Checkout::Dial => self.dial(io, origin, xid),
+                Checkout::EvictAndDial(idle) => {
+                    io.close(idle, false);
+                    self.dial(io, origin, xid);
+                }
+                Checkout::Wait | Checkout::Reuse(_) => break,
+            }
+        }
+        self.refilling = false;
     }
 
     /// All dials, for the end of the engine.
@@ -310,6 +323,12 @@ impl Client {
             self.drop_dial(io, id);
         }
     }
+}
+
+/// Let the dial be looked at after `timeout`.
+fn set_timer<B: Backend>(io: &mut Io<B>, id: Key, timeout: u64) -> Option<(TimerId, Tick)> {
+    let at = io.now().after(timeout);
+    (timeout < u64::MAX).then(|| (io.wheel.insert(at, DIAL_TIMER | u64::from(id.slot)), at))
 }
 
 fn with_port(ips: &[IpAddr], port: u16) -> Vec<Address> {

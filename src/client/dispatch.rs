@@ -14,8 +14,8 @@ use crate::net::reactor::Io;
 use crate::net::sys;
 use crate::pool::{Checkout, OriginId};
 use crate::proto::{Fault, StreamKey, Tick};
-use crate::queue::Queue;
-use crate::queue::event::kind;
+use crate::queue::event::{flag, kind};
+use crate::queue::{Event, Queue};
 use bytes::Bytes;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -36,6 +36,9 @@ pub struct Submission {
 impl Client {
     /// Take a request in and start it.
     pub(super) fn accept<B: Backend>(&mut self, io: &mut Io<B>, submission: Submission) {
+        if let Some(code) = self.closed {
+            return self.refuse(submission, code);
+        }
         let Submission { xid, mut request, queue, gate } = submission;
         let now = io.now();
         let origin = self.pool.origin(&request.origin);
@@ -81,6 +84,22 @@ impl Client {
         self.proceed(io, origin, xid, found);
     }
 
+    /// The engine has ended between the submission and now: end the exchange, too.
+    fn refuse(&mut self, submission: Submission, error: i32) {
+        let Submission { xid, request, queue, .. } = submission;
+        let event = Event { xid, token: request.token, ..Event::default() };
+        let borrowed = matches!(request.body, Source::Whole { borrowed: true, .. });
+        drop(request);
+        if borrowed {
+            let (kind, xid, token) = (kind::WRITE_DONE, event.xid, event.token);
+            self.outbox.push(&queue, Event { kind, xid, token, ..Event::default() });
+        }
+        self.outbox.push(&queue, Event { kind: kind::DONE, flags: flag::TERMINAL, error, ..event });
+        self.spent.push(xid);
+        self.tally.submitted += 1;
+        self.tally.cancelled += 1;
+    }
+
     /// What the pool had to offer is put to use.
     pub(super) fn proceed<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId, xid: u64, found: Checkout) {
         match found {
@@ -106,12 +125,13 @@ impl Client {
         let now = io.now();
         if let Some(c) = io.conn_mut(conn) {
             c.owner = NOBODY;
-            c.idle_since = now;
         }
         self.pool.checkin(origin, conn, now);
         if self.idle_timer.is_none() && self.settings.pool.idle_ns < u64::MAX {
             self.idle_timer = Some(io.wheel.insert(now.after(self.settings.pool.idle_ns), super::IDLE_TIMER));
         }
+        // Another origin may wait for the place.
+        self.refill(io);
     }
 
     /// Send a request on a connection.
@@ -145,7 +165,7 @@ impl Client {
         let now = io.now();
         let Some(exchange) = self.exchanges.get_mut(ids::slot(xid)).and_then(Option::as_mut) else { return };
         let Some((conn, stream)) = exchange.conn else { return };
-        let mut outcome = Ok(());
+        let (mut outcome, mut failed) = (Ok(()), false);
         loop {
             if !exchange.upload.held {
                 outcome = hand_over(io, exchange, conn, stream);
@@ -156,14 +176,17 @@ impl Client {
             io.transmit(conn);
             let unsent = io.conn(conn).map_or(0, |c| c.unsent());
             exchange.unsent = unsent;
-            if unsent > 0 || exchange.upload.ended || exchange.upload.held || !has_more(&exchange.upload) {
+            // Why sending failed is learned by reading, which comes next.
+            failed = io.conn(conn).is_none_or(|c| c.sending_failed());
+            let blocked = failed || unsent > 0 || exchange.upload.held || exchange.awaits_tunnel();
+            if blocked || exchange.upload.ended || !has_more(&exchange.upload) {
                 break;
             }
         }
         if let Err(cause) = outcome {
             return self.fail(io, xid, cause);
         }
-        if exchange.unsent == 0 {
+        if exchange.unsent == 0 && !failed {
             self.sent(now, ids::slot(xid));
         }
         self.watch(io, xid);
@@ -182,7 +205,7 @@ impl Client {
             event.aux = self.settings.send_buffer.saturating_sub(exchange.gate.buffered());
             self.outbox.push(&exchange.queue, event);
         }
-        if exchange.upload.ended {
+        if exchange.upload.ended || exchange.tunnel || exchange.awaits_tunnel() {
             if exchange.phase == Phase::Sending {
                 exchange.enter(Phase::Waiting, now);
             }
@@ -233,10 +256,8 @@ impl Client {
         exchange.timer = None;
         if let Some((conn, _)) = exchange.conn
             && let Some(c) = io.conn(conn)
-            && c.unsent() < exchange.unsent
         {
-            exchange.unsent = c.unsent();
-            exchange.sent_at = now;
+            exchange.sent_at = exchange.sent_at.max(c.sent_at);
         }
         let (at, code) = exchange.deadline();
         if at > now {
@@ -276,6 +297,10 @@ fn hand_over<B: Backend>(
     conn: ConnId,
     stream: StreamKey,
 ) -> Result<(), Cause> {
+    // What is written before there is a tunnel waits for it.
+    if exchange.awaits_tunnel() {
+        return Ok(());
+    }
     let upload = &mut exchange.upload;
     if upload.ended || io.conn(conn).is_none_or(|c| c.unsent() > UNSENT_LOW || c.sending_failed()) {
         return Ok(());
@@ -288,9 +313,9 @@ fn hand_over<B: Backend>(
             upload.ended = true;
         }
         Source::File { fd, offset, len } => {
-            let left = len - upload.file_sent;
+            let left = len - upload.taken;
             let mut chunk = vec![0; left.min(FILE_CHUNK) as usize];
-            let read = sys::pread(fd.as_raw_fd(), &mut chunk, offset + upload.file_sent).map_err(|error| Cause {
+            let read = sys::pread(fd.as_raw_fd(), &mut chunk, offset + upload.taken).map_err(|error| Cause {
                 code: e::CHTTP_E_IO,
                 os_errno: error.raw_os_error().unwrap_or(0),
                 native: 0,
@@ -299,8 +324,8 @@ fn hand_over<B: Backend>(
                 return Err(Cause::fault(Fault::BodyLength));
             }
             chunk.truncate(read);
-            upload.file_sent += read as u64;
-            upload.ended = upload.file_sent == *len;
+            upload.taken += read as u64;
+            upload.ended = upload.taken == *len;
             exchange.bytes_sent += read as u64;
             io.body(conn, stream, Bytes::from(chunk), upload.ended).map_err(Cause::fault)?;
         }
@@ -312,6 +337,7 @@ fn hand_over<B: Backend>(
                 match piece {
                     Piece::Bytes(bytes) => {
                         handed += bytes.len() as u64;
+                        upload.taken += bytes.len() as u64;
                         exchange.bytes_sent += bytes.len() as u64;
                         upload.handed += bytes.len() as u64;
                         io.body(conn, stream, bytes, false).map_err(Cause::fault)?;

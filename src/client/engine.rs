@@ -70,6 +70,8 @@ pub struct Stats {
     pub tally: Tally,
     pub pool: pool::Counts,
     pub exchanges: u32,
+    /// Origins that the pool remembers.
+    pub origins: usize,
 }
 
 pub struct Engine<B: Backend> {
@@ -186,16 +188,23 @@ impl<B: Backend> Engine<B> {
             Refused::Closed => e::CHTTP_E_ENGINE_DOWN,
             Refused::Full => e::CHTTP_E_TOO_MANY_EXCHANGES,
         })?;
-        let submissions = one.into_iter().chain(more);
-        match self.core.try_lock() {
-            Some(core) => {
-                let core = self.refresh(core);
-                self.take_turn(core, |core| submissions.for_each(|s| core.accept(s)));
+        let mut submissions = one.into_iter().chain(more);
+        if let Some(core) = self.core.try_lock() {
+            let core = self.refresh(core);
+            if core.is_closed() {
+                self.ids.release(&mut submissions.map(|s| s.xid).collect());
+                return Err(e::CHTTP_E_ENGINE_DOWN);
             }
-            None => {
-                submissions.for_each(|s| self.mail.push(Mail::Submit(s)));
-                self.ring();
-            }
+            self.take_turn(core, |core| submissions.by_ref().for_each(|s| core.accept(s)));
+        }
+        // Somebody else holds the turn; or it ended in a panic before it came to these.
+        let mut mailed = false;
+        submissions.for_each(|s| {
+            self.mail.push(Mail::Submit(s));
+            mailed = true;
+        });
+        if mailed {
+            self.ring();
         }
         Ok(())
     }
@@ -445,7 +454,12 @@ impl<B: Backend> Engine<B> {
 
     pub fn stats(&self) -> Stats {
         let core = self.core.lock();
-        Stats { tally: core.client.tally, pool: core.client.pool.counts(), exchanges: self.ids.live() }
+        Stats {
+            tally: core.client.tally,
+            pool: core.client.pool.counts(),
+            exchanges: self.ids.live(),
+            origins: core.client.pool.origin_count(),
+        }
     }
 
     /// Check every book against every other. For tests.
@@ -476,7 +490,7 @@ impl<B: Backend> Engine<B> {
             // Whoever leads is woken and lets go of the turn.
             self.mail.alarm();
             let mut core = self.core.lock();
-            self.turn(&mut core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
+            self.end(&mut core);
             self.settle(&mut core, false, true);
         }
         // Nobody waits for an engine that has ended.
@@ -501,10 +515,14 @@ impl<B: Backend> Engine<B> {
 
     /// See to it that mail is read: by us if the turn is free, else by whoever holds it or sleeps.
     fn ring(&self) {
+        fence(Ordering::SeqCst);
+        if self.is_stopped() {
+            // The last turn may be over: then nobody but us reads this mail.
+            return self.turn(&mut self.core.lock(), |_| {});
+        }
         if self.settings.own_thread {
             return self.mail.ring();
         }
-        fence(Ordering::SeqCst);
         match self.core.try_lock() {
             Some(core) => self.take_turn(core, |_| {}),
             // The holder looks at the mailbox when it lets go. If it sleeps, it is woken.
@@ -566,17 +584,13 @@ impl<B: Backend> Engine<B> {
 
     /// Take a turn: mail, then `work`, then the events. A panic ends the engine, not the process.
     fn turn(&self, core: &mut Core<B>, work: impl FnOnce(&mut Core<B>)) {
-        if self.state.load(Ordering::SeqCst) == DOWN {
-            return;
-        }
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             core.io.tick();
             core.read_mail(&self.mail);
             work(core);
             core.publish();
         }));
-        if outcome.is_err() {
-            self.state.store(DOWN, Ordering::SeqCst);
+        if outcome.is_err() && self.state.swap(DOWN, Ordering::SeqCst) != DOWN {
             self.ids.close();
             // The engine's own thread may be asleep, and has to end.
             self.mail.alarm();
@@ -618,8 +632,15 @@ impl<B: Backend> Engine<B> {
             }
         }
         let mut core = self.core.lock();
-        // After a panic there is nothing left to end in order, and `turn` knows it.
-        self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst).ok();
-        self.turn(&mut core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
+        // After a panic there is nothing left to end in order.
+        if self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst) != Err(DOWN) {
+            self.end(&mut core);
+        }
+    }
+
+    /// The last turn. Whoever leaves mail from here on sees that the engine is stopped, and takes a turn for it.
+    fn end(&self, core: &mut Core<B>) {
+        fence(Ordering::SeqCst);
+        self.turn(core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
     }
 }

@@ -12,7 +12,7 @@ use super::failure::Phase;
 use super::gate::Gate;
 use super::request::Request;
 use super::response::{Response, Route, Timing};
-use super::upload::Upload;
+use super::upload::{Source, Upload};
 use crate::error as e;
 use crate::mem::{Block, Obj};
 use crate::net::connection::ConnId;
@@ -95,7 +95,9 @@ impl Exchange {
             Phase::Resolving => consider(self.since.after(t.dns), Some(e::CHTTP_E_TIMEOUT_DNS)),
             Phase::Connecting => consider(self.since.after(t.connect), Some(e::CHTTP_E_TIMEOUT_CONNECT)),
             Phase::Sending | Phase::Waiting | Phase::Receiving => {
-                if self.upload.held {
+                if self.upload.held && self.answered {
+                    // The answer came without the body, which is not sent any more.
+                } else if self.upload.held {
                     consider(self.since.after(t.expect), None);
                 } else if self.unsent > 0 {
                     consider(self.sent_at.after(t.write), Some(e::CHTTP_E_TIMEOUT_WRITE));
@@ -110,6 +112,13 @@ impl Exchange {
             }
         }
         first
+    }
+
+    /// The request asks for a tunnel, and has none yet: its stream has not begun.
+    pub fn awaits_tunnel(&self) -> bool {
+        let head = &self.request.head;
+        let asked = head.is_connect || head.upgrade;
+        asked && !self.tunnel && matches!(self.upload.source, Source::Stream) && head.body.is_none()
     }
 
     /// Nanoseconds since submit, at least 1: 0 means "did not happen".

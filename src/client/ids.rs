@@ -19,10 +19,6 @@ pub const fn slot(xid: u64) -> usize {
     (xid & (SLOTS_MAX as u64 - 1)) as usize
 }
 
-const fn generation(xid: u64) -> u32 {
-    (xid >> SLOT_BITS) as u32
-}
-
 const fn pack(generation: u32, slot: u32) -> u64 {
     // The topmost 8 bits name the reactor; there is one, number 0.
     const { assert!(SLOT_BITS + GENERATION_BITS + 8 == 64) };
@@ -33,6 +29,13 @@ struct Slot {
     generation: u32,
     live: bool,
     gate: Arc<Gate>,
+}
+
+impl Slot {
+    /// All bits of the id count, also those that name the reactor.
+    fn is(&self, xid: u64) -> bool {
+        self.live && pack(self.generation, slot(xid) as u32) == xid
+    }
 }
 
 #[derive(Default)]
@@ -96,12 +99,12 @@ impl Ids {
     /// The gate of a live exchange.
     pub fn gate(&self, xid: u64) -> Option<Arc<Gate>> {
         let inner = self.inner.lock();
-        inner.slots.get(slot(xid)).filter(|s| s.live && s.generation == generation(xid)).map(|s| s.gate.clone())
+        inner.slots.get(slot(xid)).filter(|s| s.is(xid)).map(|s| s.gate.clone())
     }
 
     pub fn is_live(&self, xid: u64) -> bool {
         let inner = self.inner.lock();
-        inner.slots.get(slot(xid)).is_some_and(|s| s.live && s.generation == generation(xid))
+        inner.slots.get(slot(xid)).is_some_and(|s| s.is(xid))
     }
 
     pub fn live(&self) -> u32 {
@@ -116,7 +119,7 @@ impl Ids {
         let mut inner = self.inner.lock();
         for xid in xids.drain(..) {
             let s = &mut inner.slots[slot(xid)];
-            debug_assert!(s.live && s.generation == generation(xid), "released twice");
+            debug_assert!(s.is(xid), "released twice");
             s.live = false;
             inner.free.push(slot(xid) as u32);
             inner.live -= 1;

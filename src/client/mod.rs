@@ -71,6 +71,10 @@ pub struct Client {
     /// Ids to give back at the end of the turn, after their events are published.
     spent: Vec<u64>,
     idle_timer: Option<TimerId>,
+    /// `refill` is at work.
+    refilling: bool,
+    /// The engine has ended, and with this code every exchange that comes too late.
+    closed: Option<i32>,
     tally: Tally,
 }
 
@@ -87,6 +91,8 @@ impl Client {
             ids,
             spent: Vec::new(),
             idle_timer: None,
+            refilling: false,
+            closed: None,
             tally: Tally::default(),
         }
     }
@@ -122,12 +128,7 @@ impl Client {
             return self.conclude(io, xid);
         }
         match pumped {
-            Pumped::Drained => {
-                if go_ahead && exchange.upload.held {
-                    exchange.upload.held = false;
-                    self.feed(io, xid);
-                }
-            }
+            Pumped::Drained => {}
             Pumped::Paused => {
                 // Credit that came back in the meantime is used at once.
                 if !exchange.gate.pause() {
@@ -135,9 +136,19 @@ impl Client {
                 }
             }
             // The protocol allows an end only where it also ends the message, which was handled above.
-            Pumped::Closed => self.fail(io, xid, Cause::code(crate::error::CHTTP_E_CONNECTION_LOST)),
-            Pumped::Fault(fault) => self.fail(io, xid, Cause::fault(fault)),
-            Pumped::Lost(error) => self.fail(io, xid, Cause::lost(&error)),
+            Pumped::Closed => return self.fail(io, xid, Cause::code(crate::error::CHTTP_E_CONNECTION_LOST)),
+            Pumped::Fault(fault) => return self.fail(io, xid, Cause::fault(fault)),
+            Pumped::Lost(error) => return self.fail(io, xid, Cause::lost(&error)),
+        }
+        let go_ahead = go_ahead && exchange.upload.held;
+        if go_ahead {
+            exchange.upload.held = false;
+        }
+        // What was written before the tunnel was there.
+        if go_ahead || exchange.tunnel && !exchange.upload.pieces.is_empty() {
+            self.feed(io, xid);
+        } else {
+            self.watch(io, xid);
         }
     }
 
@@ -146,13 +157,14 @@ impl Client {
         let Some(origin) = io.conn(id).map(|c| c.origin) else { return };
         io.close(id, false);
         self.pool.closed(origin, Some(id));
-        self.refill(io, origin);
+        self.refill(io);
     }
 
     /// Connections that have been idle for too long.
     fn expire_idle<B: Backend>(&mut self, io: &mut Io<B>) {
         let next = self.pool.expire(io.now(), |id| io.close(id, false));
         self.idle_timer = (next != Tick::NEVER).then(|| io.wheel.insert(next, IDLE_TIMER));
+        self.refill(io);
     }
 
     /// Exchanges, connections and books must agree. For tests; costs a walk over everything.

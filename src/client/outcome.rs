@@ -20,7 +20,7 @@ impl Client {
         let uploaded = exchange.upload.ended && exchange.unsent == 0;
         let mut free = None;
         if let Some((conn, _)) = exchange.conn {
-            if uploaded && !exchange.request.close && io.reusable(conn) {
+            if !exchange.request.close && io.reusable(conn) {
                 free = Some(conn);
             } else {
                 // Closing first gives up borrowed memory, so that WRITE_DONE may follow.
@@ -46,7 +46,7 @@ impl Client {
         self.end(&exchange, event, elapsed);
         match free {
             Some(conn) => self.serve(io, exchange.origin, conn),
-            None => self.refill(io, exchange.origin),
+            None => self.refill(io),
         }
     }
 
@@ -54,10 +54,12 @@ impl Client {
     pub(super) fn fail<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, cause: Cause) {
         let Some(exchange) = self.exchange(xid) else { return };
         let heard = exchange.conn.is_some_and(|(conn, _)| io.conn(conn).is_some_and(|c| c.heard()));
-        if self.may_retry(xid, cause, heard) {
+        let left = exchange.conn.is_some_and(|(conn, _)| io.conn(conn).is_some_and(|c| c.request_left()));
+        if self.may_retry(xid, cause, heard, left) {
             return self.retry(io, xid);
         }
         let Some(mut exchange) = self.take(io, xid) else { return };
+        let why = self.explain(&exchange, cause, heard);
         if let Some((conn, _)) = exchange.conn {
             io.close(conn, true);
             self.pool.closed(exchange.origin, None);
@@ -78,12 +80,11 @@ impl Client {
         if exchange.answered {
             event.flags |= flag::PARTIAL;
         }
-        event.obj = self.explain(&exchange, cause, heard).into_block();
-        let (origin, dial) = (exchange.origin, exchange.dial);
+        event.obj = why.into_block();
         self.end(&exchange, event, elapsed);
-        match dial {
-            Some(dial) => self.release_dial(io, dial, origin, cause),
-            None => self.refill(io, origin),
+        match exchange.dial {
+            Some(dial) => self.release_dial(io, dial, exchange.origin, cause),
+            None => self.refill(io),
         }
     }
 
@@ -131,7 +132,7 @@ impl Client {
 
     /// A request that met a connection which the peer had closed meanwhile may be sent again, if that is safe: no byte of an
     /// answer was seen, and the method is idempotent or no byte of the request left (RFC 9110 section 9.2.2).
-    fn may_retry(&self, xid: u64, cause: Cause, heard: bool) -> bool {
+    fn may_retry(&self, xid: u64, cause: Cause, heard: bool, left: bool) -> bool {
         let Some(x) = self.exchanges.get(ids::slot(xid)).and_then(Option::as_ref) else { return false };
         let stale = matches!(cause.code, e::CHTTP_E_CLOSED_BEFORE_HEAD | e::CHTTP_E_CONNECTION_LOST);
         stale
@@ -141,7 +142,7 @@ impl Client {
             && !x.answered
             && x.route.attempt < ATTEMPTS_MAX
             && x.upload.rewindable()
-            && is_idempotent(x.request.head.request().method)
+            && (!left || is_idempotent(x.request.head.request().method))
     }
 
     fn retry<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
@@ -154,9 +155,10 @@ impl Client {
         exchange.enter(Phase::Queued, now);
         let origin = exchange.origin;
         io.close(conn, true);
+        self.pool.requeue(origin, xid);
         self.pool.closed(origin, None);
         self.tally.retried += 1;
-        let found = self.pool.requeue(origin, xid);
+        let found = self.pool.book(origin);
         self.proceed(io, origin, xid, found);
     }
 

@@ -144,6 +144,11 @@ fn build(
     Some(obj)
 }
 
+/// Forget the body, which goes its own way.
+pub fn clear_body(obj: &mut Obj<Response>) {
+    obj.parts_mut().0.body_len = 0;
+}
+
 /// Append to the body, moving to a larger block when it is full. `false` if there is no memory.
 pub fn append(memory: &mut Pool, obj: &mut Obj<Response>, bytes: &[u8]) -> bool {
     let used = obj.get().body_at() + obj.get().body_len as usize;

@@ -4,7 +4,7 @@ use super::exchange::{Delivery, Exchange, Gathered};
 use super::failure::Phase;
 use super::outbox::Outbox;
 use super::response::{self, Response};
-use super::upload::{Source, Upload};
+use super::upload::Source;
 use crate::mem::{Block, Body, Obj, Pool, Slice};
 use crate::net::reactor::Receiver;
 use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick};
@@ -18,6 +18,8 @@ const GATHER_BELOW: usize = 2 << 10;
 const GATHER_BLOCK: usize = 16 << 10;
 /// Bytes of a Content-Length for which room is made before they are there.
 const BELIEVED: u64 = 256 << 10;
+/// Not worth a copy.
+const SMALL_BLOCK: usize = 128;
 
 pub struct ExchangeSink<'a> {
     /// `None` for an idle connection.
@@ -28,11 +30,13 @@ pub struct ExchangeSink<'a> {
     lent: Option<(Block, usize)>,
     /// 100 (Continue) came: the body may be sent.
     pub go_ahead: bool,
+    /// The protocol asked for credit and got none.
+    denied: bool,
 }
 
 impl<'a> ExchangeSink<'a> {
     pub fn new(exchange: Option<&'a mut Exchange>, outbox: &'a mut Outbox, memory: &'a mut Pool, now: Tick) -> Self {
-        ExchangeSink { exchange, outbox, memory, now, lent: None, go_ahead: false }
+        ExchangeSink { exchange, outbox, memory, now, lent: None, go_ahead: false, denied: false }
     }
 
     /// After a pump: what was gathered becomes an event.
@@ -40,6 +44,24 @@ impl<'a> ExchangeSink<'a> {
         if let Some(exchange) = self.exchange.as_deref_mut() {
             flush_gathered(exchange, self.outbox, self.memory);
         }
+    }
+
+    /// Bytes that may be delivered now.
+    fn available(&mut self) -> u64 {
+        let Some(exchange) = self.exchange.as_deref_mut() else { return 0 };
+        if exchange.starved {
+            return 0;
+        }
+        exchange.credit = exchange.credit.saturating_add_unsigned(exchange.gate.take_returned());
+        if let Delivery::Collect(Some(obj)) = &exchange.delivery {
+            let room = exchange.request.collect_max - obj.get().body_len();
+            if room > 0 {
+                return room;
+            }
+            stop_collecting(exchange, self.outbox, self.memory);
+        }
+        let gathered = exchange.gathered.as_ref().map_or(0, |g| g.len as i64);
+        u64::try_from(exchange.credit - gathered).unwrap_or(0)
     }
 
     /// The answer will not be whole: hand over what was received of it.
@@ -100,14 +122,22 @@ fn push_body(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, sl
 }
 
 fn flush_gathered(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool) {
-    if let Some(Gathered { block, len }) = exchange.gathered.take() {
+    if let Some(Gathered { mut block, len }) = exchange.gathered.take() {
+        // A slice may pin at most four times its own size.
+        if block.capacity() / 4 > len.max(SMALL_BLOCK)
+            && let Some(mut smaller) = memory.block(len)
+            && let Some(room) = smaller.unique()
+        {
+            room[..len].copy_from_slice(&block.bytes()[..len]);
+            block = smaller;
+        }
         push_body(exchange, outbox, memory, Slice::Block { block, range: 0..len as u32 }, flag::COPIED);
     }
 }
 
 /// The answer is not for one event after all: hand over what was collected, and go on event by event.
 fn stop_collecting(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool) {
-    let Delivery::Collect(Some(obj)) = std::mem::replace(&mut exchange.delivery, Delivery::Stream) else { return };
+    let Delivery::Collect(Some(mut obj)) = std::mem::replace(&mut exchange.delivery, Delivery::Stream) else { return };
     let body = obj.get().body(obj.tail());
     let len = body.len();
     let copy = (len > 0).then(|| {
@@ -116,6 +146,7 @@ fn stop_collecting(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Po
         Some(block)
     });
     let status = obj.get().status;
+    response::clear_body(&mut obj);
     push_head(exchange, outbox, kind::HEADERS, status, Some(obj));
     match copy {
         None => {}
@@ -153,7 +184,6 @@ fn gather(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, bytes
 impl Sink for ExchangeSink<'_> {
     fn informational(&mut self, _: StreamKey, head: &Head<'_>) {
         let Some(exchange) = self.exchange.as_deref_mut() else { return };
-        exchange.heard_at = self.now;
         if head.status == 100 {
             self.go_ahead = true;
         }
@@ -164,15 +194,18 @@ impl Sink for ExchangeSink<'_> {
     fn head(&mut self, _: StreamKey, head: &Head<'_>, follows: Follows) {
         let Some(exchange) = self.exchange.as_deref_mut() else { return };
         exchange.enter(Phase::Receiving, self.now);
-        exchange.heard_at = self.now;
         exchange.answered = true;
         exchange.status = head.status;
         exchange.timing.first_byte = exchange.elapsed(self.now);
         let room = match follows {
             Follows::Tunnel => {
                 exchange.tunnel = true;
-                exchange.upload = Upload::new(Source::Stream, false);
-                exchange.gate.open();
+                if exchange.upload.ended {
+                    // The request is sent; what is written from here on belongs to the tunnel.
+                    exchange.upload.source = Source::Stream;
+                    exchange.upload.ended = false;
+                    exchange.gate.open();
+                }
                 None
             }
             Follows::Nothing => Some(0),
@@ -201,25 +234,13 @@ impl Sink for ExchangeSink<'_> {
     }
 
     fn credit(&mut self, _: StreamKey) -> u64 {
-        let Some(exchange) = self.exchange.as_deref_mut() else { return 0 };
-        if exchange.starved {
-            return 0;
-        }
-        exchange.credit = exchange.credit.saturating_add_unsigned(exchange.gate.take_returned());
-        if let Delivery::Collect(Some(obj)) = &exchange.delivery {
-            let room = exchange.request.collect_max - obj.get().body_len();
-            if room > 0 {
-                return room;
-            }
-            stop_collecting(exchange, self.outbox, self.memory);
-        }
-        let gathered = exchange.gathered.as_ref().map_or(0, |g| g.len as i64);
-        u64::try_from(exchange.credit - gathered).unwrap_or(0)
+        let credit = self.available();
+        self.denied |= credit == 0;
+        credit
     }
 
     fn data(&mut self, _: StreamKey, data: Data) {
         let Some(exchange) = self.exchange.as_deref_mut() else { return };
-        exchange.heard_at = self.now;
         let (bytes, lent): (&[u8], _) = match &data {
             Data::Input(range) => {
                 let (block, start) = self.lent.as_ref().expect("a range is of lent input");
@@ -266,7 +287,6 @@ impl Sink for ExchangeSink<'_> {
 
     fn trailers(&mut self, _: StreamKey, fields: Fields<'_>) {
         let Some(exchange) = self.exchange.as_deref_mut() else { return };
-        exchange.heard_at = self.now;
         stop_collecting(exchange, self.outbox, self.memory);
         flush_gathered(exchange, self.outbox, self.memory);
         let version = crate::proto::Version::Http11;
@@ -290,6 +310,7 @@ impl Sink for ExchangeSink<'_> {
 impl Receiver for ExchangeSink<'_> {
     fn lend(&mut self, block: &Block, start: usize) {
         self.lent = Some((block.clone(), start));
+        self.denied = false;
     }
 
     fn take_back(&mut self) {
@@ -305,11 +326,28 @@ impl Receiver for ExchangeSink<'_> {
         if !exchange.answered || exchange.finished {
             return false;
         }
-        let stream = exchange.conn.map_or(StreamKey(0), |(_, s)| s);
-        self.credit(stream) == 0
+        // Whether a full collection has to be handed over shows only when a byte comes that does not fit.
+        if matches!(exchange.delivery, Delivery::Collect(_)) {
+            return false;
+        }
+        self.available() == 0
+    }
+
+    fn denied(&self) -> bool {
+        self.denied
     }
 
     fn memory(&mut self) -> &mut Pool {
         self.memory
+    }
+
+    fn heard(&mut self) {
+        if let Some(exchange) = self.exchange.as_deref_mut() {
+            exchange.heard_at = self.now;
+            // The first byte of the answer, be it of a head that is not whole yet.
+            if exchange.phase == Phase::Waiting {
+                exchange.enter(Phase::Receiving, self.now);
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! A turn: mail, readiness, what was left over, what is due; and at its end, the events.
 
-use super::dispatch::Submission;
+use super::dispatch::{Submission, write_done};
 use super::engine::Mail;
 use super::{Client, sink};
 use crate::error as e;
@@ -31,6 +31,8 @@ impl<B: Backend> Core<B> {
             let Core { io, client, .. } = self;
             match mail {
                 Mail::Submit(submission) => client.accept(io, submission),
+                // Nothing is left that it could be about.
+                _ if client.closed.is_some() => {}
                 Mail::Cancel(xid) => client.cancel(io, xid),
                 Mail::Credit(xid) => client.credit(io, xid),
                 Mail::Write(xid, piece) => client.write(io, xid, piece),
@@ -40,12 +42,19 @@ impl<B: Backend> Core<B> {
         }
     }
 
+    /// The engine has ended: nothing that is submitted runs.
+    pub fn is_closed(&self) -> bool {
+        self.client.closed.is_some()
+    }
+
     pub fn accept(&mut self, submission: Submission) {
         self.client.accept(&mut self.io, submission);
     }
 
     pub fn dispatch(&mut self, ready: &[Ready]) {
-        self.io.dispatch(ready, &mut self.client);
+        if self.client.closed.is_none() {
+            self.io.dispatch(ready, &mut self.client);
+        }
     }
 
     /// Publish the turn's events.
@@ -81,6 +90,7 @@ impl<B: Backend> Core<B> {
     /// End everything with `code` and close all connections.
     pub fn shut_down(&mut self, code: i32) {
         let Core { io, client, .. } = self;
+        client.closed = Some(code);
         client.fail_all(io, code);
         client.drop_dials(io);
         client.dialer.close();
@@ -92,6 +102,7 @@ impl<B: Backend> Core<B> {
 
     /// After a panic: no state is trusted but the table of exchanges. `close` is false when closing has panicked too.
     pub fn collapse(&mut self, queues: &[Arc<Queue>], close: bool) {
+        self.client.closed = Some(e::CHTTP_E_PANIC);
         if close {
             // First of all, so that borrowed memory is given up before anybody is told.
             for id in self.io.conn_ids() {
@@ -100,10 +111,14 @@ impl<B: Backend> Core<B> {
         }
         let client = &mut self.client;
         client.dialer.close();
+        client.live = 0;
         for mut exchange in client.exchanges.iter_mut().filter_map(Option::take) {
-            super::dispatch::write_done(&mut exchange, &mut client.outbox);
+            write_done(&mut exchange, &mut client.outbox);
             let mut event = sink::event(&exchange, kind::DONE);
             event.flags |= flag::TERMINAL;
+            if exchange.answered {
+                event.flags |= flag::PARTIAL;
+            }
             event.error = e::CHTTP_E_PANIC;
             client.outbox.push(&exchange.queue, event);
             client.spent.push(exchange.xid);

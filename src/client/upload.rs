@@ -38,8 +38,8 @@ pub struct Upload {
     pub source: Source,
     /// Pieces of a stream that were not handed to the connection yet.
     pub pieces: VecDeque<Piece>,
-    /// Bytes of a file that were handed over.
-    pub file_sent: u64,
+    /// Bytes of a file or stream that were handed to the connection.
+    pub taken: u64,
     /// Bytes of a stream that were handed to the connection and are still booked in the gate.
     pub handed: u64,
     /// The protocol knows that the body is complete.
@@ -56,29 +56,20 @@ impl Upload {
     pub fn new(source: Source, held: bool) -> Upload {
         let owes_write_done = matches!(source, Source::Whole { borrowed: true, .. });
         let ended = matches!(source, Source::None);
-        Upload {
-            source,
-            pieces: VecDeque::new(),
-            file_sent: 0,
-            handed: 0,
-            ended,
-            held,
-            owes_write_done,
-            returned: false,
-        }
+        Upload { source, pieces: VecDeque::new(), taken: 0, handed: 0, ended, held, owes_write_done, returned: false }
     }
 
     /// Whether it can be sent again from the start.
     pub fn rewindable(&self) -> bool {
         match self.source {
             Source::None | Source::Whole { .. } | Source::File { .. } => !self.returned,
-            Source::Stream => self.handed == 0 && self.file_sent == 0 && !self.ended,
+            Source::Stream => self.taken == 0 && !self.ended,
         }
     }
 
     pub fn rewind(&mut self, held: bool) {
         self.ended = matches!(self.source, Source::None);
-        self.file_sent = 0;
+        self.taken = 0;
         self.held = held;
     }
 }

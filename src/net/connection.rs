@@ -70,6 +70,8 @@ pub struct Conn<S> {
     pub(super) queued: bool,
     /// Bytes arrived since the last request was opened.
     pub(super) heard: bool,
+    /// The socket took bytes since the last request was opened.
+    pub(super) request_left: bool,
     /// Our sending side is to be closed once `pending` is empty.
     pub(super) finishing: bool,
     /// What the room above attached: the exchange or the dial that uses the connection.
@@ -77,7 +79,8 @@ pub struct Conn<S> {
     pub origin: Key,
     /// Requests that were opened on it.
     pub served: u32,
-    pub idle_since: Tick,
+    /// When the socket last took bytes that had been pending.
+    pub sent_at: Tick,
     /// Whom it is connected to, or is to be.
     pub peer: Option<SocketAddr>,
 }
@@ -98,11 +101,12 @@ impl<S: Copy> Conn<S> {
             starved: false,
             queued: false,
             heard: false,
+            request_left: false,
             finishing: false,
             owner,
             origin,
             served: 0,
-            idle_since: Tick(0),
+            sent_at: Tick(0),
             peer,
         }
     }
@@ -115,6 +119,11 @@ impl<S: Copy> Conn<S> {
     /// Whether any byte arrived since the last request was opened.
     pub fn heard(&self) -> bool {
         self.heard
+    }
+
+    /// Whether the socket took any byte since the last request was opened.
+    pub fn request_left(&self) -> bool {
+        self.request_left
     }
 
     pub fn sending_failed(&self) -> bool {
@@ -162,6 +171,7 @@ impl<S: Copy> Conn<S> {
             }
         }
         drop(segments);
+        self.request_left |= sent > 0;
         if self.send_failed.is_some() || sent == total {
             out.clear();
             return;
@@ -184,6 +194,7 @@ impl<S: Copy> Conn<S> {
             }
             match retry(|| send(self.sock, &iov[..count])) {
                 Ok(n) => {
+                    self.request_left |= n > 0;
                     pending.advance(n);
                     if pending.segments.is_empty() {
                         self.pending = None;

@@ -37,6 +37,11 @@ pub trait Receiver: Sink {
     /// The input of the next upcalls stands in `block` from `start` on.
     fn lend(&mut self, block: &Block, start: usize);
     fn take_back(&mut self);
+    /// Bytes arrived.
+    fn heard(&mut self);
+    /// The protocol was refused credit since the input was lent. Unlike `paused` it tells what was so then: credit comes
+    /// back from other threads at any time.
+    fn denied(&self) -> bool;
     /// No credit is left: stop reading.
     fn paused(&mut self) -> bool;
     fn memory(&mut self) -> &mut Pool;
@@ -161,7 +166,12 @@ impl<B: Backend> Io<B> {
             agent.dialled(self, id, result);
         } else if edge.writable && conn.pending.is_some() {
             let backend = &mut self.backend;
-            if conn.flush(|sock, iov| backend.send(sock, iov)) {
+            let before = conn.unsent();
+            let flushed = conn.flush(|sock, iov| backend.send(sock, iov));
+            if conn.unsent() < before {
+                conn.sent_at = self.now;
+            }
+            if flushed {
                 self.settle(id);
                 agent.flushed(self, id);
             }
@@ -215,6 +225,7 @@ impl<B: Backend> Io<B> {
     pub fn open(&mut self, id: ConnId, request: &RequestRef<'_>) -> Result<StreamKey, Fault> {
         let conn = self.conns.get_mut(id).expect("a checked-out connection exists");
         conn.heard = false;
+        conn.request_left = false;
         conn.served += 1;
         conn.proto.open(self.now, request, &mut self.out).inspect_err(|_| self.out.clear())
     }
@@ -304,12 +315,14 @@ impl<B: Backend> Io<B> {
                 Ok(0) => None,
                 Ok(n) => {
                     conn.heard = true;
+                    sink.heard();
                     budget = budget.saturating_sub(n);
                     let drained = n < size && !conn.hangup;
                     if let Err(fault) = self.feed(id, block, 0, have + n, sink) {
                         return Pumped::Fault(fault);
                     }
-                    if drained && !sink.paused() {
+                    let starved = self.conns.get(id).is_some_and(|c| c.starved);
+                    if drained && !starved && !sink.paused() {
                         return Pumped::Drained;
                     }
                     continue;
@@ -373,7 +386,7 @@ impl<B: Backend> Io<B> {
         }
         let conn = self.conns.get_mut(id).expect("sending closes nothing");
         let used = fed?;
-        conn.starved = start + used < end && sink.paused();
+        conn.starved = start + used < end && sink.denied();
         Self::stow(conn, &mut self.scratch, block, start + used, end, sink.memory());
         Ok(())
     }

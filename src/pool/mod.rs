@@ -102,12 +102,12 @@ impl Pool {
         self.book(origin)
     }
 
-    /// Put a request back to the front of the queue: its connection was stale.
-    pub fn requeue(&mut self, origin: OriginId, waiter: u64) -> Checkout {
-        let Some(o) = self.origins.get_mut(origin) else { return Checkout::Wait };
-        o.waiters.push_front(waiter);
-        self.waiting += 1;
-        self.book(origin)
+    /// Put a request back to the front of the queue: its connection was stale. It still has to `book`.
+    pub fn requeue(&mut self, origin: OriginId, waiter: u64) {
+        if let Some(o) = self.origins.get_mut(origin) {
+            o.waiters.push_front(waiter);
+            self.waiting += 1;
+        }
     }
 
     /// Book a place for a new connection, if there is one.
@@ -141,6 +141,7 @@ impl Pool {
         o.open -= 1;
         self.total -= 1;
         self.idle -= 1;
+        self.tidy(oldest);
         Some(idle.conn)
     }
 
@@ -156,6 +157,11 @@ impl Pool {
         None
     }
 
+    /// Origins that are remembered.
+    pub fn origin_count(&self) -> usize {
+        self.origins.len()
+    }
+
     /// Look at the queue without taking from it.
     pub fn waiters(&self, origin: OriginId) -> impl Iterator<Item = u64> {
         self.origins.get(origin).into_iter().flat_map(|o| o.waiters.iter().copied())
@@ -168,6 +174,7 @@ impl Pool {
         {
             o.waiters.remove(at);
             self.waiting -= 1;
+            self.tidy(origin);
         }
     }
 
@@ -190,16 +197,28 @@ impl Pool {
         }
         o.open -= 1;
         self.total -= 1;
+        self.tidy(origin);
     }
 
-    /// An origin other than `except` whose first waiter could dial now that a place is free.
-    pub fn starved(&self, except: OriginId) -> Option<OriginId> {
-        if self.waiting == 0 || self.total >= self.limits.total {
+    /// Forget an origin that has neither connections nor waiters.
+    fn tidy(&mut self, origin: OriginId) {
+        if self.origins.get(origin).is_some_and(|o| o.open == 0 && o.waiters.is_empty())
+            && let Some(gone) = self.origins.remove(origin)
+        {
+            self.by_key.remove(&gone.key);
+        }
+    }
+
+    /// Who may book the next place: of all origins below their cap, the waiter that stands there longest. `since` says
+    /// when a waiter began to wait, and nothing of one that has a place already. To book may fail all the same.
+    pub fn next_in_need(&self, mut since: impl FnMut(u64) -> Option<Tick>) -> Option<(OriginId, u64)> {
+        if self.waiting == 0 || self.total >= self.limits.total && self.idle == 0 {
             return None;
         }
-        self.origins.keys().find(|&k| {
-            k != except && self.origins.get(k).is_some_and(|o| !o.waiters.is_empty() && o.open < self.limits.per_origin)
-        })
+        let below_cap = |&(_, o): &(OriginId, &Origin)| o.open < self.limits.per_origin;
+        let origins = self.origins.keys().filter_map(|k| Some((k, self.origins.get(k)?)));
+        let first = |(k, o): (OriginId, &Origin)| o.waiters.iter().find_map(|&w| Some((since(w)?, k, w)));
+        origins.filter(below_cap).filter_map(first).min_by_key(|&(at, ..)| at).map(|(_, k, w)| (k, w))
     }
 
     /// Take connections that have been idle too long off the books. Returns when to look again.
@@ -220,12 +239,7 @@ impl Pool {
                 self.total -= 1;
                 self.idle -= 1;
             }
-            if o.open == 0
-                && o.waiters.is_empty()
-                && let Some(gone) = self.origins.remove(key)
-            {
-                self.by_key.remove(&gone.key);
-            }
+            self.tidy(key);
         }
         next
     }
@@ -241,6 +255,7 @@ impl Pool {
                 self.total -= 1;
                 self.idle -= 1;
             }
+            self.tidy(key);
         }
     }
 
@@ -249,6 +264,7 @@ impl Pool {
         let (mut open, mut idle, mut waiting) = (0, 0, 0);
         for o in self.origins.iter() {
             assert!(o.idle.len() as u32 <= o.open && o.open <= self.limits.per_origin);
+            assert!(o.open > 0 || !o.waiters.is_empty(), "an origin that nobody needs");
             open += o.open;
             idle += o.idle.len() as u32;
             waiting += o.waiters.len() as u32;
@@ -317,12 +333,16 @@ mod tests {
             p.next_waiter(a, |_| true);
         }
         assert_eq!(p.checkout(b, 7), Checkout::Wait);
-        assert_eq!(p.starved(a), None, "no place is free");
+        let since = |w| Some(Tick(w));
+        assert_eq!(p.next_in_need(since), None, "no place is free");
         p.checkin(a, conn(1), Tick(1));
+        assert_eq!(p.next_in_need(since), Some((b, 7)));
         assert_eq!(p.book(b), Checkout::EvictAndDial(conn(1)));
         p.audit();
+        p.checkout(b, 8);
         p.closed(a, None);
-        assert_eq!(p.starved(a), Some(b));
+        assert_eq!(p.next_in_need(|w| since(w).filter(|_| w != 7)), Some((b, 8)));
+        assert_eq!(p.key(a), None, "nobody needs it");
     }
 
     #[test]

@@ -138,6 +138,13 @@ pub enum BodyLen {
     Unknown,
 }
 
+impl BodyLen {
+    /// No byte will be sent.
+    pub const fn is_none(self) -> bool {
+        matches!(self, BodyLen::None | BodyLen::Known(0))
+    }
+}
+
 /// Everything that a protocol needs to know of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestRef<'a> {

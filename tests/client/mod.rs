@@ -1,0 +1,530 @@
+//! A driver of the whole client on the scripted network. It owns the engine and its one queue, runs turns, lets virtual
+//! time pass, collects what each exchange is told, and checks after every turn what must hold at all times:
+//! the order of events, one terminal event and nothing behind it, the pool's books, and the bound on credit.
+#![allow(dead_code)] // Each test binary uses a part of it.
+
+use chttpcore::client::settings::Timeouts;
+use chttpcore::client::upload::{Piece, Source};
+use chttpcore::client::{Engine, Request, Settings};
+use chttpcore::mem::{Block, Object};
+use chttpcore::net::backend::Address;
+use chttpcore::net::backend::mock::{MockBackend, MockNet, Record, Script};
+use chttpcore::net::resolver::Resolver;
+use chttpcore::pool::{self, OriginKey};
+use chttpcore::proto::BodyLen;
+use chttpcore::proto::h1::encode::{self, Spec};
+use chttpcore::proto::url::Url;
+use chttpcore::queue::event::{flag, kind};
+use chttpcore::queue::{Event, Queue};
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+pub use chttpcore::client::failure::{Failure, Phase};
+pub use chttpcore::client::response::Response;
+pub use chttpcore::error as e;
+
+pub const MS: u64 = 1_000_000;
+pub const SECOND: u64 = 1_000 * MS;
+pub const HOST: &str = "http://127.0.0.1/";
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+/// A caller-driven engine, and no deadline that a test did not ask for.
+pub fn settings() -> Settings {
+    Settings { own_thread: false, ..Settings::default() }
+}
+
+pub fn pooled(per_origin: u32, total: u32) -> Settings {
+    Settings { pool: pool::Limits { per_origin, total, idle_ns: 60 * SECOND }, ..settings() }
+}
+
+pub fn never() -> Timeouts {
+    let n = u64::MAX;
+    Timeouts { pool: n, dns: n, connect: n, write: n, first_byte: n, read: n, total: n, expect: SECOND }
+}
+
+pub fn inet(at: &str) -> Address {
+    Address::Inet(at.parse().unwrap())
+}
+
+/// Keep the panics that scripts cause out of the output.
+pub fn silence() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if info.payload().downcast_ref::<&str>() != Some(&"scripted panic") {
+                usual(info);
+            }
+        }));
+    });
+}
+
+/// A request under construction.
+#[derive(Clone)]
+pub struct Ask {
+    pub method: &'static str,
+    pub url: String,
+    pub fields: Vec<(&'static str, &'static str)>,
+    pub load: Load,
+    pub collect: bool,
+    pub close: bool,
+    pub expect: bool,
+    pub credit: u64,
+    pub collect_max: u64,
+    pub timeouts: Timeouts,
+}
+
+#[derive(Clone)]
+pub enum Load {
+    None,
+    Whole(bytes::Bytes),
+    Borrowed(bytes::Bytes),
+    /// Streamed, with this length if it is known.
+    Stream(Option<u64>),
+    /// A stream that begins with the answer.
+    Tunnel,
+}
+
+pub fn ask(method: &'static str, url: &str) -> Ask {
+    Ask {
+        method,
+        url: url.to_owned(),
+        fields: Vec::new(),
+        load: Load::None,
+        collect: false,
+        close: false,
+        expect: false,
+        credit: 1 << 20,
+        collect_max: 1 << 20,
+        timeouts: never(),
+    }
+}
+
+pub fn get() -> Ask {
+    ask("GET", HOST)
+}
+
+pub fn post(load: Load) -> Ask {
+    Ask { load, ..ask("POST", HOST) }
+}
+
+pub fn whole(body: &'static str) -> Load {
+    Load::Whole(bytes::Bytes::from_static(body.as_bytes()))
+}
+
+pub fn collect(ask: Ask) -> Ask {
+    Ask { collect: true, ..ask }
+}
+
+impl Ask {
+    pub fn build(&self, token: u64) -> Box<Request> {
+        let url = Url::parse(self.url.as_bytes()).unwrap();
+        let mut spec = Spec::new(self.method.as_bytes(), &url);
+        spec.close = self.close;
+        spec.expect_continue = self.expect;
+        let (len, body) = match &self.load {
+            Load::None => (BodyLen::None, Source::None),
+            Load::Whole(bytes) => {
+                (BodyLen::Known(bytes.len() as u64), Source::Whole { bytes: bytes.clone(), borrowed: false })
+            }
+            Load::Borrowed(bytes) => {
+                (BodyLen::Known(bytes.len() as u64), Source::Whole { bytes: bytes.clone(), borrowed: true })
+            }
+            Load::Stream(Some(len)) => (BodyLen::Known(*len), Source::Stream),
+            Load::Stream(None) => (BodyLen::Unknown, Source::Stream),
+            Load::Tunnel => (BodyLen::None, Source::Stream),
+        };
+        spec.body = len;
+        let fields = self.fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
+        let head = encode::encode(&spec, fields).unwrap();
+        let origin = OriginKey { scheme: url.scheme(), host: url.host().into(), port: url.port(), unix: None };
+        Box::new(Request {
+            token,
+            head,
+            origin,
+            body,
+            collect: self.collect,
+            close: self.close,
+            recv_credit: self.credit,
+            collect_max: self.collect_max,
+            timeouts: self.timeouts,
+        })
+    }
+}
+
+/// What an exchange was told so far.
+#[derive(Default)]
+pub struct Log {
+    pub token: u64,
+    credit: u64,
+    pub kinds: Vec<u16>,
+    pub status: u16,
+    pub fields: Vec<(String, String)>,
+    pub informational: Vec<u16>,
+    pub trailers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Body events that were not released, in order, with their charge.
+    pub held: Vec<(Event, u64)>,
+    pub end: Option<End>,
+}
+
+/// The terminal event.
+#[derive(Clone, Debug)]
+pub struct End {
+    pub kind: u16,
+    pub flags: u16,
+    pub error: i32,
+    pub at: u64,
+    pub elapsed: u64,
+    /// Of the error object: phase, attempt, retryable.
+    pub why: Option<(Phase, u32, bool)>,
+    pub message: String,
+}
+
+impl Log {
+    pub fn code(&self) -> i32 {
+        self.end.as_ref().expect("the exchange has ended").error
+    }
+
+    pub fn is_partial(&self) -> bool {
+        self.end.as_ref().expect("the exchange has ended").flags & flag::PARTIAL != 0
+    }
+
+    pub fn is_reused(&self) -> bool {
+        self.end.as_ref().expect("the exchange has ended").flags & flag::REUSED != 0
+    }
+
+    pub fn count(&self, kind: u16) -> usize {
+        self.kinds.iter().filter(|&&k| k == kind).count()
+    }
+
+    pub fn has(&self, kind: u16) -> bool {
+        self.count(kind) > 0
+    }
+
+    /// The kinds without the interleaved ones, runs of BODY as one.
+    pub fn shape(&self) -> Vec<u16> {
+        let mut shape = self.kinds.clone();
+        shape.retain(|&k| k != kind::WRITABLE && k != kind::WRITE_DONE);
+        shape.dedup_by(|a, b| a == b && *a == kind::BODY);
+        shape
+    }
+
+    pub fn assert_ok(&self, status: u16, body: &[u8]) {
+        assert_eq!((self.code(), self.status), (0, status), "{:?}", self.end);
+        assert_eq!(self.body.escape_ascii().to_string(), body.escape_ascii().to_string());
+    }
+
+    fn see(&mut self, event: Event, now: u64, hold: bool) {
+        assert!(self.end.is_none(), "event {} behind the terminal one", event.kind);
+        assert_eq!(event.token, self.token);
+        let terminal = event.flags & flag::TERMINAL != 0;
+        assert_eq!(terminal, matches!(event.kind, kind::DONE | kind::RESPONSE));
+        let headed = self.kinds.contains(&kind::HEADERS);
+        let trailed = self.kinds.contains(&kind::TRAILERS);
+        let in_order = match event.kind {
+            kind::INFORMATIONAL | kind::HEADERS => !headed,
+            kind::BODY | kind::TRAILERS => headed && !trailed,
+            kind::DONE => headed || event.error != 0,
+            kind::RESPONSE => !headed && event.error == 0,
+            kind::WRITABLE => true,
+            kind::WRITE_DONE => !self.kinds.contains(&kind::WRITE_DONE),
+            other => panic!("unknown event {other}"),
+        };
+        assert!(in_order, "event {} after {:?}", event.kind, self.kinds);
+        self.kinds.push(event.kind);
+        match event.kind {
+            kind::INFORMATIONAL => {
+                let peek = Peek::<Response>::of(&event);
+                let (response, _) = peek.get();
+                assert_eq!(response.status, event.arg as u16);
+                self.informational.push(response.status);
+            }
+            kind::HEADERS | kind::RESPONSE => {
+                let peek = Peek::<Response>::of(&event);
+                let (response, tail) = peek.get();
+                self.status = response.status;
+                self.fields = fields(response, tail);
+                self.body.extend_from_slice(response.body(tail));
+                assert_eq!(response.body_len(), event.len);
+                assert_eq!(bytes_of(&event), response.body(tail));
+            }
+            kind::TRAILERS => {
+                let peek = Peek::<Response>::of(&event);
+                let (response, tail) = peek.get();
+                self.trailers = fields(response, tail);
+            }
+            kind::BODY => {
+                assert!(event.len > 0, "an empty body event");
+                self.body.extend_from_slice(bytes_of(&event));
+            }
+            _ => {}
+        }
+        if terminal {
+            assert!(event.error != 0 || event.flags & flag::PARTIAL == 0, "whole and partial");
+            let mut end = End {
+                kind: event.kind,
+                flags: event.flags,
+                error: event.error,
+                at: now,
+                elapsed: event.aux,
+                why: None,
+                message: String::new(),
+            };
+            if event.error != 0 && event.obj.is_some() {
+                let peek = Peek::<Failure>::of(&event);
+                let (why, _) = peek.get();
+                assert_eq!(why.cause.code, event.error);
+                end.why = Some((why.phase, why.attempt, why.retryable));
+                end.message = why.message.clone();
+            }
+            self.end = Some(end);
+        }
+        if hold && event.kind == kind::BODY {
+            let charge = event.len.max(256);
+            self.held.push((event, charge));
+            let out = self.held.iter().map(|(_, charge)| *charge).sum::<u64>();
+            assert!(out <= self.credit.saturating_add(255), "{out} bytes delivered on a credit of {}", self.credit);
+        }
+    }
+}
+
+/// A look at the object of an event; holds a reference of its own.
+pub struct Peek<T>(NonNull<std::ffi::c_void>, std::marker::PhantomData<T>);
+
+impl<T: Object> Peek<T> {
+    pub fn of(event: &Event) -> Peek<T> {
+        let block = event.obj.as_ref().expect("the event carries an object").clone();
+        Peek(NonNull::new(block.into_raw()).unwrap(), std::marker::PhantomData)
+    }
+
+    pub fn get(&self) -> (&T, &[u8]) {
+        // SAFETY: `of` made the reference, which lives as long as `self`.
+        unsafe { Block::peek::<T>(self.0) }.expect("an object of this type")
+    }
+}
+
+impl<T> Drop for Peek<T> {
+    fn drop(&mut self) {
+        // SAFETY: the reference that `of` made, given back once.
+        drop(unsafe { Block::from_raw(self.0) });
+    }
+}
+
+/// The bytes that an event points to.
+pub fn bytes_of(event: &Event) -> &[u8] {
+    if event.data == 0 {
+        return &[];
+    }
+    assert!(event.obj.is_some());
+    // SAFETY: `data` and `len` name initialised bytes inside of the object, which the event keeps alive.
+    unsafe { std::slice::from_raw_parts(event.data as *const u8, event.len as usize) }
+}
+
+fn fields(response: &Response, tail: &[u8]) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (0..response.field_count()).filter_map(|i| response.field(tail, i)).map(|(n, v)| (text(n), text(v))).collect()
+}
+
+pub struct World {
+    pub net: MockNet,
+    pub engine: Arc<Engine<MockBackend>>,
+    pub queue: Arc<Queue>,
+    pub logs: BTreeMap<u64, Log>,
+    /// Keep body events instead of releasing them at once.
+    pub hold: bool,
+    /// Events taken by one drain.
+    pub cap: usize,
+    /// ENGINE_DOWN came.
+    pub down: bool,
+    stopped: bool,
+    tokens: u64,
+}
+
+impl World {
+    pub fn new(settings: Settings) -> World {
+        World::with_resolver(settings, Resolver::new())
+    }
+
+    pub fn with_resolver(settings: Settings, resolver: Resolver) -> World {
+        let net = MockNet::new();
+        let engine = Engine::with_resolver(settings, net.backend(), resolver).unwrap();
+        let queue = engine.queue().unwrap();
+        World {
+            net,
+            engine,
+            queue,
+            logs: BTreeMap::new(),
+            hold: false,
+            cap: 64,
+            down: false,
+            stopped: false,
+            tokens: 0,
+        }
+    }
+
+    /// With the default settings and this script behind every connection to [`HOST`].
+    pub fn serving(script: Script) -> World {
+        World::scripted(settings(), script)
+    }
+
+    pub fn scripted(settings: Settings, script: Script) -> World {
+        let world = World::new(settings);
+        world.net.listen(inet("127.0.0.1:80")).always(script);
+        world
+    }
+
+    /// The connections to [`HOST`] follow these scripts, one after the other.
+    pub fn then(&self, script: Script) -> &World {
+        self.net.listen(inet("127.0.0.1:80")).connection(script);
+        self
+    }
+
+    pub fn try_submit(&mut self, ask: &Ask) -> Result<u64, i32> {
+        self.tokens += 1;
+        let mut xid = 0;
+        let token = self.tokens;
+        self.engine.submit(&self.queue, std::iter::once(ask.build(token)), |id| xid = id)?;
+        let log = Log { token, credit: ask.credit, ..Log::default() };
+        assert!(self.logs.insert(xid, log).is_none(), "an id was given twice");
+        Ok(xid)
+    }
+
+    pub fn submit(&mut self, ask: &Ask) -> u64 {
+        self.try_submit(ask).unwrap()
+    }
+
+    /// One drain, which is one turn if no event waited. Whether any event came.
+    pub fn turn(&mut self) -> bool {
+        let (now, hold, logs, down) = (self.net.now().0, self.hold, &mut self.logs, &mut self.down);
+        let drained = self.engine.drain(&self.queue, self.cap, |event| {
+            if event.kind == kind::ENGINE_DOWN {
+                *down = true;
+                return;
+            }
+            assert!(!*down, "an event behind ENGINE_DOWN");
+            logs.get_mut(&event.xid).expect("an event of an exchange that was submitted").see(event, now, hold);
+        });
+        if !self.down {
+            self.engine.audit();
+        }
+        drained.count > 0
+    }
+
+    /// Turns until nothing moves at this moment.
+    pub fn settle(&mut self) {
+        let mut turns = 0;
+        while self.turn() || self.net.runnable() && !self.stopped && !self.down {
+            turns += 1;
+            assert!(turns < 200_000, "the engine never comes to rest");
+        }
+    }
+
+    /// Let at most `ns` pass, one event of the clock after the other.
+    pub fn pass(&mut self, ns: u64) {
+        let until = self.net.now().0 + ns;
+        self.settle();
+        while self.net.next_event().0 <= until && !self.stopped && !self.down {
+            let now = self.net.now().0;
+            self.net.advance(self.net.next_event().0.saturating_sub(now));
+            self.settle();
+        }
+        self.net.advance(until - self.net.now().0);
+        self.settle();
+    }
+
+    /// Until an exchange has ended, however long it takes.
+    pub fn finish(&mut self, xid: u64) -> &Log {
+        self.until(|w| w.logs[&xid].end.is_some());
+        self.log(xid)
+    }
+
+    /// Until all have ended.
+    pub fn finish_all(&mut self) {
+        self.until(|w| w.logs.values().all(|l| l.end.is_some()));
+    }
+
+    pub fn until(&mut self, done: impl Fn(&World) -> bool) {
+        self.settle();
+        let mut steps = 0;
+        while !done(self) {
+            let next = self.net.next_event().0;
+            assert_ne!(next, u64::MAX, "nothing will ever happen again: {:?}", self.mismatches());
+            self.net.advance(next.saturating_sub(self.net.now().0));
+            self.settle();
+            steps += 1;
+            assert!(steps < 100_000, "the clock runs, and nothing ends");
+        }
+    }
+
+    fn mismatches(&self) -> Vec<String> {
+        self.net.mismatches()
+    }
+
+    /// Submit one, and see it to its end.
+    pub fn run(&mut self, ask: &Ask) -> &Log {
+        let xid = self.submit(ask);
+        self.finish(xid)
+    }
+
+    pub fn log(&self, xid: u64) -> &Log {
+        &self.logs[&xid]
+    }
+
+    pub fn write(&self, xid: u64, bytes: impl AsRef<[u8]>) -> Result<(), i32> {
+        self.engine.write(xid, bytes.as_ref())
+    }
+
+    /// The end of a streamed upload. An exchange may be over before it: the answer came when the length was full.
+    pub fn end(&self, xid: u64) {
+        let ended = self.engine.end_body(xid, Piece::End);
+        assert!(matches!(ended, Ok(()) | Err(e::CHTTP_E_NOT_FOUND)));
+    }
+
+    /// Release what an exchange holds.
+    pub fn release(&mut self, xid: u64) {
+        self.logs.get_mut(&xid).unwrap().held.clear();
+    }
+
+    pub fn conn(&self, n: usize) -> Record {
+        self.net.connection(n).expect("so many connections")
+    }
+
+    pub fn opened(&self) -> u32 {
+        self.net.totals().opened
+    }
+
+    pub fn open(&self) -> u32 {
+        self.net.totals().open()
+    }
+
+    /// Open, idle and waiting, as the pool counts them.
+    pub fn pool(&self) -> (u32, u32, u32) {
+        let pool = self.engine.stats().pool;
+        (pool.open, pool.idle, pool.waiting)
+    }
+
+    /// Stop the engine; its events are still to be taken.
+    pub fn stop(&mut self) {
+        let opened = self.opened();
+        self.engine.stop(true);
+        self.stopped = true;
+        assert_eq!(self.opened(), opened, "a connection was made while stopping");
+    }
+
+    /// Stop, take what is left, and look whether anything was lost.
+    pub fn close(mut self) {
+        self.stop();
+        while self.turn() {}
+        assert_eq!(self.open(), 0, "sockets were left open");
+        assert_eq!(self.engine.stats().exchanges, 0, "ids were not given back");
+        for (xid, log) in &self.logs {
+            assert!(log.end.is_some(), "exchange {xid:x} had no terminal event: {:?}", log.kinds);
+        }
+        assert_eq!(self.mismatches(), Vec::<String>::new());
+        if !self.down {
+            assert_eq!(self.pool(), (0, 0, 0));
+        }
+    }
+}
