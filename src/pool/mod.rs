@@ -61,6 +61,8 @@ pub struct Pool {
     limits: Limits,
     origins: Slab<Origin>,
     by_key: HashMap<OriginKey, OriginId>,
+    /// The origin that was asked for last: most requests go where the one before them went, and need no hashing.
+    recent: Option<OriginId>,
     total: u32,
     idle: u32,
     waiting: u32,
@@ -68,7 +70,7 @@ pub struct Pool {
 
 impl Pool {
     pub fn new(limits: Limits) -> Pool {
-        Pool { limits, origins: Slab::default(), by_key: HashMap::new(), total: 0, idle: 0, waiting: 0 }
+        Pool { limits, origins: Slab::default(), by_key: HashMap::new(), recent: None, total: 0, idle: 0, waiting: 0 }
     }
 
     pub fn counts(&self) -> Counts {
@@ -77,7 +79,13 @@ impl Pool {
 
     /// The origin of a key. The key is cloned only when the origin is new.
     pub fn origin(&mut self, key: &OriginKey) -> OriginId {
+        if let Some(id) = self.recent
+            && self.origins.get(id).is_some_and(|o| o.key == *key)
+        {
+            return id;
+        }
         if let Some(&id) = self.by_key.get(key) {
+            self.recent = Some(id);
             return id;
         }
         let origin = Origin { key: key.clone(), idle: VecDeque::new(), waiters: VecDeque::new(), open: 0 };
