@@ -54,12 +54,18 @@ fn pieces_of_c_in_the_guide_compile() {
 
 #[test]
 fn make_has_the_verbs_that_are_named() {
-    let makefile = fs::read_to_string(root().join("Makefile")).expect("there is a Makefile");
+    let makefile = read("Makefile");
     for document in DOCUMENTS {
         let text = read(document);
-        for verb in text.split("`make ").skip(1).filter_map(|rest| rest.split(['`', ' ']).next()) {
+        for rest in text.split("`make ").skip(1) {
+            let verb: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
             assert!(makefile.contains(&format!("\n{verb}:")), "{document}: `make {verb}` does not exist");
         }
+    }
+    let readme = read("README.md");
+    for line in makefile.lines().filter(|line| line.contains(": ## ") && !line.starts_with("help:")) {
+        let verb = line.split(':').next().unwrap_or(line);
+        assert!(readme.contains(&format!("| `make {verb}` |")), "README.md does not list `make {verb}`");
     }
 }
 
