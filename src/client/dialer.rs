@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// Names kept in the cache; beyond it, those that are out of date go.
 const NAMES_MAX: usize = 1024;
+/// A dial without a deadline is looked at this often: once nobody waits for it, it must not keep its place for ever.
+const ORPHAN_NS: u64 = 60_000_000_000;
 /// The least time after which a dial that still has an owner is looked at again.
 const AGAIN_NS: u64 = 1_000_000;
 
@@ -327,8 +329,8 @@ impl Client {
 
 /// Let the dial be looked at after `timeout`.
 fn set_timer<B: Backend>(io: &mut Io<B>, id: Key, timeout: u64) -> Option<(TimerId, Tick)> {
-    let at = io.now().after(timeout);
-    (timeout < u64::MAX).then(|| (io.wheel.insert(at, DIAL_TIMER | u64::from(id.slot)), at))
+    let at = io.now().after(if timeout == u64::MAX { ORPHAN_NS } else { timeout });
+    Some((io.wheel.insert(at, DIAL_TIMER | u64::from(id.slot)), at))
 }
 
 fn with_port(ips: &[IpAddr], port: u16) -> Vec<Address> {

@@ -157,26 +157,28 @@ fn stop_collecting(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Po
     }
 }
 
-fn gather(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, bytes: &[u8], more_likely: bool) {
-    if let Some(g) = &exchange.gathered
-        && g.len + bytes.len() > g.block.capacity()
-    {
+fn gather(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, bytes: &[u8]) {
+    // Only a large event goes out before the end of the pump: each costs `CHARGE_MIN`, and the credit was given for one.
+    if exchange.gathered.as_ref().is_some_and(|g| g.len + bytes.len() > GATHER_BLOCK) {
         flush_gathered(exchange, outbox, memory);
     }
-    if exchange.gathered.is_none() {
-        let size = if more_likely { GATHER_BLOCK } else { bytes.len() };
-        match memory.block(size.max(bytes.len())) {
-            Some(block) => exchange.gathered = Some(Gathered { block, len: 0 }),
-            None => {
-                exchange.starved = true;
-                return;
-            }
+    let have = exchange.gathered.as_ref().map_or(0, |g| g.len);
+    if exchange.gathered.as_ref().is_none_or(|g| g.block.capacity() < have + bytes.len()) {
+        let Some(mut block) = memory.block(if have > 0 { GATHER_BLOCK } else { bytes.len() }) else {
+            exchange.starved = true;
+            return;
+        };
+        if let Some(old) = exchange.gathered.take()
+            && let Some(room) = block.unique()
+        {
+            room[..have].copy_from_slice(&old.block.bytes()[..have]);
         }
+        exchange.gathered = Some(Gathered { block, len: have });
     }
     if let Some(g) = &mut exchange.gathered
         && let Some(room) = g.block.unique()
     {
-        room[g.len..g.len + bytes.len()].copy_from_slice(bytes);
+        room[have..have + bytes.len()].copy_from_slice(bytes);
         g.len += bytes.len();
     }
 }
@@ -256,7 +258,7 @@ impl Sink for ExchangeSink<'_> {
         }
         let len = bytes.len();
         if len < GATHER_BELOW {
-            gather(exchange, self.outbox, self.memory, bytes, exchange.gathered.is_some());
+            gather(exchange, self.outbox, self.memory, bytes);
             return;
         }
         flush_gathered(exchange, self.outbox, self.memory);

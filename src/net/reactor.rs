@@ -331,6 +331,11 @@ impl<B: Backend> Io<B> {
             };
             Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());
             match failure {
+                // A send was told of the reset, and reading shows an end that the peer never meant.
+                None if conn.send_failed.is_some_and(|errno| errno != libc::EPIPE) => {
+                    let errno = conn.send_failed.unwrap_or(libc::ECONNRESET);
+                    return Pumped::Lost(io::Error::from_raw_os_error(errno));
+                }
                 None => {
                     return match conn.proto.eof(self.now, Eof::Clean, sink) {
                         Ok(()) => Pumped::Closed,
@@ -360,13 +365,17 @@ impl<B: Backend> Io<B> {
                 return Some(Pumped::Fault(fault));
             }
         }
-        let conn = self.conns.get_mut(id)?;
-        if !conn.starved || sink.paused() {
-            return None;
+        loop {
+            let conn = self.conns.get_mut(id)?;
+            if !conn.starved || sink.paused() {
+                return None;
+            }
+            conn.starved = false;
+            let Kept { block, start, end } = conn.kept.take()?;
+            if let Err(fault) = self.feed(id, block, start as usize, end as usize, sink) {
+                return Some(Pumped::Fault(fault));
+            }
         }
-        conn.starved = false;
-        let Kept { block, start, end } = conn.kept.take()?;
-        self.feed(id, block, start as usize, end as usize, sink).err().map(Pumped::Fault)
     }
 
     fn feed<S: Receiver>(
