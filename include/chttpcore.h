@@ -1280,7 +1280,7 @@ void chttp_release(void *obj);
 void chttp_retain(void *obj);
 
 /**
- * Release the objects of `n` events, `stride` bytes apart, and set their `obj` and `data` to NULL. An event whose object
+ * Release the objects of `n` events, `stride` bytes apart (0 for sizeof(chttp_event)), and set their `obj` and `data` to NULL. An event whose object
  * is to be kept gets its `obj` set to NULL by the caller before.
  *
  * Context:   [any-ctx] [child-ok]

@@ -259,7 +259,8 @@ impl<B: Backend> Engine<B> {
             }
             return drained;
         };
-        if queue.is_empty() && !self.is_stopped() {
+        if queue.is_empty() {
+            // After the end too: what made the descriptor readable has to be taken, or a loop would spin on it.
             self.look(&mut sleeper, Some(Duration::ZERO)).ok();
         }
         let drained = queue.drain(max, take);
@@ -311,11 +312,19 @@ impl<B: Backend> Engine<B> {
     ) -> io::Result<Drained> {
         let Some(mut sleeper) = self.sleeper.try_lock() else { return self.follow(queue, max, deadline, take) };
         let drained = queue.drain(max, &mut *take);
-        let outcome = if drained.count > 0 || drained.woken {
+        let outcome = if drained.count > 0 {
             Ok(drained)
         } else {
-            let timeout = deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())));
-            self.look(&mut sleeper, timeout).map(|()| queue.drain(max, take))
+            // A wake-up ends the wait and not the work: were there one before every wait, nothing would move.
+            let timeout = if drained.woken {
+                Some(Duration::ZERO)
+            } else {
+                deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())))
+            };
+            self.look(&mut sleeper, timeout).map(|()| {
+                let came = queue.drain(max, take);
+                Drained { woken: came.woken || drained.woken, ..came }
+            })
         };
         let left = outcome.as_ref().is_ok_and(|d| d.left);
         let mut core = self.core.lock();
@@ -578,7 +587,9 @@ impl<B: Backend> Engine<B> {
     /// In the caller-driven drive: leave the descriptor as the contract wants it.
     fn settle(&self, core: &mut Core<B>, left: bool, fresh: bool) {
         let events = || self.queues.lock().iter().filter_map(Weak::upgrade).any(|q| !q.is_empty() || q.is_woken());
-        let left = left || core.io.has_runnable() || !self.mail.doze() || events();
+        // An engine that has ended does no work, and reads no mail.
+        let work = !self.is_stopped() && (core.io.has_runnable() || !self.mail.doze());
+        let left = left || work || events();
         core.settle(left, fresh && left);
     }
 

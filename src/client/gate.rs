@@ -75,6 +75,11 @@ impl Gate {
         true
     }
 
+    /// The exchange has ended: credit that comes back is nobody's, and is not worth a mail.
+    pub fn retire(&self) {
+        self.paused.store(false, Ordering::SeqCst);
+    }
+
     /// Book `bytes` of an upload. `false` if that would exceed `max`: then WRITABLE will come.
     pub fn book(&self, bytes: u64, max: u64) -> bool {
         let mut now = self.buffered.load(Ordering::SeqCst);

@@ -110,6 +110,7 @@ impl Client {
     fn end(&mut self, exchange: &Exchange, mut event: Event, elapsed: u64) {
         event.flags |= flag::TERMINAL;
         event.aux = elapsed;
+        exchange.gate.retire();
         self.outbox.push(&exchange.queue, event);
         self.spent.push(exchange.xid);
     }

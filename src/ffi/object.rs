@@ -44,7 +44,7 @@ pub unsafe extern "C" fn chttp_retain(obj: *mut c_void) {
     });
 }
 
-/// Release the objects of `n` events, `stride` bytes apart, and set their `obj` and `data` to NULL. An event whose object
+/// Release the objects of `n` events, `stride` bytes apart (0 for sizeof(chttp_event)), and set their `obj` and `data` to NULL. An event whose object
 /// is to be kept gets its `obj` set to NULL by the caller before.
 ///
 /// Context:   [any-ctx] [child-ok]
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn chttp_events_release(events: *mut chttp_event, n: u32, 
         if events.is_null() {
             return Err(e::CHTTP_E_INVALID_ARG);
         }
-        check_stride(stride)?;
+        let stride = check_stride(stride)?;
         for i in 0..n as usize {
             // SAFETY: the caller has `n` events `stride` bytes apart, and gives up their references.
             unsafe {

@@ -46,10 +46,15 @@ pub struct EpollSock(RawFd);
 struct Shared {
     epoll: OwnedFd,
     wake: OwnedFd,
+    /// The process it was made in: a forked child shares the counter of `wake` and must not write to it.
+    epoch: u32,
 }
 
 impl Notify for Shared {
     fn notify(&self) {
+        if !sys::is_process_epoch(self.epoch) {
+            return;
+        }
         let fd = self.wake.as_raw_fd();
         if let Err(e) = sys::eventfd_write(fd) {
             // The counter is full, which takes 2^64 notifications: empty it. No other error can happen to a live eventfd.
@@ -75,7 +80,7 @@ pub struct EpollBackend {
 
 impl EpollBackend {
     pub fn new(drive: Drive) -> io::Result<EpollBackend> {
-        let shared = Shared { epoll: sys::epoll_create()?, wake: sys::eventfd()? };
+        let shared = Shared { epoll: sys::epoll_create()?, wake: sys::eventfd()?, epoch: sys::process_epoch() };
         let epoll = shared.epoll.as_raw_fd();
         sys::epoll_add(epoll, shared.wake.as_raw_fd(), libc::EPOLLIN | EDGE, WAKE)?;
         let inline = match drive {
