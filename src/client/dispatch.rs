@@ -1,6 +1,6 @@
 //! From a submitted request to bytes on a connection.
 
-use super::exchange::{Delivery, Exchange};
+use super::exchange::{Delivery, Due, Exchange};
 use super::failure::{Cause, Phase};
 use super::gate::Gate;
 use super::response::{Route, Timing};
@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// More of a streamed body is handed to the connection while it has fewer unsent bytes than this.
 const UNSENT_LOW: usize = 64 << 10;
+/// How long a paused exchange waits for more credit than a little.
+pub(super) const NUDGE_NS: u64 = 1_000_000;
 /// Bytes of a file that are read at a time.
 const FILE_CHUNK: u64 = 128 << 10;
 
@@ -58,6 +60,7 @@ impl Client {
             origin,
             dial: None,
             conn: None,
+            nudge: None,
             gathered: None,
             timer: None,
             heard_at: now,
@@ -228,7 +231,17 @@ impl Client {
         {
             exchange.credit = exchange.credit.saturating_add_unsigned(exchange.gate.take_returned());
             exchange.heard_at = now;
+            exchange.nudge = None;
             io.resume(conn);
+            self.watch(io, xid);
+        }
+    }
+
+    /// A little credit came back: go on with it after a short while, if not enough comes before.
+    pub(super) fn nudge<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
+        let at = io.now().after(NUDGE_NS);
+        if let Some(exchange) = self.exchange(xid) {
+            exchange.nudge.get_or_insert(at);
             self.watch(io, xid);
         }
     }
@@ -259,13 +272,17 @@ impl Client {
         {
             exchange.sent_at = exchange.sent_at.max(c.sent_at);
         }
-        let (at, code) = exchange.deadline();
+        let (at, due) = exchange.deadline();
         if at > now {
             return self.watch(io, xid);
         }
-        match code {
-            Some(code) => self.fail(io, xid, Cause::code(code)),
-            None => {
+        match due {
+            Due::Fail(code) => self.fail(io, xid, Cause::code(code)),
+            Due::Resume => {
+                exchange.gate.resume();
+                self.credit(io, xid);
+            }
+            Due::SendBody => {
                 exchange.upload.held = false;
                 self.feed(io, xid);
             }

@@ -40,7 +40,10 @@ use std::time::Duration;
 pub enum Mail {
     Submit(Submission),
     Cancel(u64),
+    /// Enough credit is back for an exchange that stood still.
     Credit(u64),
+    /// A little is.
+    Nudge(u64),
     Write(u64, Piece),
     Resolved(Box<str>, Answer),
     Stop,

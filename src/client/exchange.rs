@@ -36,6 +36,17 @@ pub struct Gathered {
     pub len: usize,
 }
 
+/// What a deadline is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// The exchange fails with this code.
+    Fail(i32),
+    /// 100 (Continue) did not come: the body is sent all the same.
+    SendBody,
+    /// Go on with the little credit that came back.
+    Resume,
+}
+
 pub struct Exchange {
     pub xid: u64,
     pub request: Box<Request>,
@@ -54,6 +65,8 @@ pub struct Exchange {
     pub gathered: Option<Gathered>,
     /// Bytes that may still be delivered. Falls below zero by less than one event's minimum charge.
     pub credit: i64,
+    /// Some credit is back, though not much: go on at this moment if not enough comes before.
+    pub nudge: Option<Tick>,
     pub timer: Option<(TimerId, Tick)>,
     /// When bytes of the answer arrived last.
     pub heard_at: Tick,
@@ -81,33 +94,36 @@ impl Exchange {
         self.since = now;
     }
 
-    /// The next deadline, and the error that it stands for. `None` for the end of the wait for 100-continue.
-    pub fn deadline(&self) -> (Tick, Option<i32>) {
+    /// The next deadline, and what is due then.
+    pub fn deadline(&self) -> (Tick, Due) {
         let t = &self.request.timeouts;
-        let mut first = (self.submitted.after(t.total), Some(e::CHTTP_E_TIMEOUT_TOTAL));
-        let mut consider = |at: Tick, code: Option<i32>| {
+        let mut first = (self.submitted.after(t.total), Due::Fail(e::CHTTP_E_TIMEOUT_TOTAL));
+        let mut consider = |at: Tick, due: Due| {
             if at < first.0 {
-                first = (at, code);
+                first = (at, due);
             }
         };
+        if let Some(at) = self.nudge {
+            consider(at, Due::Resume);
+        }
         match self.phase {
-            Phase::Queued => consider(self.since.after(t.pool), Some(e::CHTTP_E_TIMEOUT_POOL)),
-            Phase::Resolving => consider(self.since.after(t.dns), Some(e::CHTTP_E_TIMEOUT_DNS)),
-            Phase::Connecting => consider(self.since.after(t.connect), Some(e::CHTTP_E_TIMEOUT_CONNECT)),
+            Phase::Queued => consider(self.since.after(t.pool), Due::Fail(e::CHTTP_E_TIMEOUT_POOL)),
+            Phase::Resolving => consider(self.since.after(t.dns), Due::Fail(e::CHTTP_E_TIMEOUT_DNS)),
+            Phase::Connecting => consider(self.since.after(t.connect), Due::Fail(e::CHTTP_E_TIMEOUT_CONNECT)),
             Phase::Sending | Phase::Waiting | Phase::Receiving => {
                 if self.upload.held && self.answered {
                     // The answer came without the body, which is not sent any more.
                 } else if self.upload.held {
-                    consider(self.since.after(t.expect), None);
+                    consider(self.since.after(t.expect), Due::SendBody);
                 } else if self.unsent > 0 {
-                    consider(self.sent_at.after(t.write), Some(e::CHTTP_E_TIMEOUT_WRITE));
+                    consider(self.sent_at.after(t.write), Due::Fail(e::CHTTP_E_TIMEOUT_WRITE));
                 }
                 if self.phase == Phase::Waiting {
-                    consider(self.since.after(t.first_byte), Some(e::CHTTP_E_TIMEOUT_FIRST_BYTE));
-                    consider(self.since.after(t.read), Some(e::CHTTP_E_TIMEOUT_READ));
+                    consider(self.since.after(t.first_byte), Due::Fail(e::CHTTP_E_TIMEOUT_FIRST_BYTE));
+                    consider(self.since.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
                 }
                 if self.phase == Phase::Receiving && self.credit > 0 && !self.tunnel {
-                    consider(self.heard_at.after(t.read), Some(e::CHTTP_E_TIMEOUT_READ));
+                    consider(self.heard_at.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
                 }
             }
         }

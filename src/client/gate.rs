@@ -2,20 +2,44 @@
 //!
 //! Both work alike. The application's side adds to a counter without waking anybody; only when the exchange stands still for
 //! want of it does the counter's change become mail. The flag is raised by the reactor before it looks at the counter once
-//! more, and taken down by whoever sends the mail, so that nothing is missed and one standstill costs one mail.
+//! more, and taken down by whoever sends the mail, so that nothing is missed and one standstill costs one mail, or two:
+//!
+//! A little credit is not worth going on for. Were each small release answered by an equally small event, pieces would only
+//! ever get smaller (the silly window syndrome, RFC 9293 section 3.8.6.2). So the first release tells the reactor, which waits
+//! for enough, but only for a short while: the application may keep the rest for as long as it likes.
 
 use super::engine::Mail;
 use crate::mem::Credit;
 use crate::net::mailbox::Mailbox;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+/// Credit is not needed.
+const RUNNING: u8 = 0;
+/// The exchange stands still, and nothing is back.
+const PAUSED: u8 = 1;
+/// The exchange stands still, and knows that a little is back: less than is worth an event of its own.
+const NUDGED: u8 = 2;
+
+/// What a pause found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Paused {
+    Nothing,
+    /// A little is back: go on after a short while, if not enough comes before.
+    Little,
+    /// Go on at once.
+    Enough,
+}
 
 pub struct Gate {
     xid: AtomicU64,
     mail: Arc<Mailbox<Mail>>,
     /// Credit that came back and was not added to the exchange yet.
     returned: AtomicU64,
-    paused: AtomicBool,
+    /// `RUNNING`, `PAUSED` or `NUDGED`.
+    state: AtomicU8,
+    /// Returned bytes that are worth going on for.
+    enough: AtomicU64,
     /// Bytes of the upload that were accepted and not handed to the socket yet.
     buffered: AtomicU64,
     /// A write was refused: the application waits for WRITABLE.
@@ -30,7 +54,8 @@ impl Gate {
             xid: AtomicU64::new(0),
             mail,
             returned: AtomicU64::new(0),
-            paused: AtomicBool::new(false),
+            state: AtomicU8::new(RUNNING),
+            enough: AtomicU64::new(0),
             buffered: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             open: AtomicBool::new(false),
@@ -41,7 +66,7 @@ impl Gate {
     pub fn reset(&self, xid: u64) {
         self.xid.store(xid, Ordering::Relaxed);
         self.returned.store(0, Ordering::Relaxed);
-        self.paused.store(false, Ordering::Relaxed);
+        self.state.store(RUNNING, Ordering::Relaxed);
         self.buffered.store(0, Ordering::Relaxed);
         self.refused.store(false, Ordering::Relaxed);
         self.open.store(false, Ordering::Relaxed);
@@ -66,18 +91,32 @@ impl Gate {
         if self.returned.load(Ordering::Relaxed) == 0 { 0 } else { self.returned.swap(0, Ordering::SeqCst) }
     }
 
-    /// The exchange stands still. `false` if credit came back in the meantime.
-    pub fn pause(&self) -> bool {
-        self.paused.store(true, Ordering::SeqCst);
-        if self.returned.load(Ordering::SeqCst) > 0 && self.paused.swap(false, Ordering::SeqCst) {
-            return false;
+    /// The exchange stands still until about `enough` bytes are back.
+    pub fn pause(&self, enough: u64) -> Paused {
+        self.enough.store(enough, Ordering::SeqCst);
+        self.state.store(PAUSED, Ordering::SeqCst);
+        let returned = self.returned.load(Ordering::SeqCst);
+        if returned >= enough && self.change(PAUSED, RUNNING) {
+            return Paused::Enough;
         }
-        true
+        if returned > 0 && self.change(PAUSED, NUDGED) {
+            return Paused::Little;
+        }
+        Paused::Nothing
+    }
+
+    /// The exchange goes on, with whatever is back.
+    pub fn resume(&self) {
+        self.state.store(RUNNING, Ordering::SeqCst);
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// The exchange has ended: credit that comes back is nobody's, and is not worth a mail.
     pub fn retire(&self) {
-        self.paused.store(false, Ordering::SeqCst);
+        self.state.store(RUNNING, Ordering::SeqCst);
     }
 
     /// Book `bytes` of an upload. `false` if that would exceed `max`: then WRITABLE will come.
@@ -116,9 +155,18 @@ impl Gate {
 
 impl Credit for Gate {
     fn give_back(&self, bytes: u64) {
-        self.returned.fetch_add(bytes, Ordering::SeqCst);
-        if self.paused.load(Ordering::SeqCst) && self.paused.swap(false, Ordering::SeqCst) {
-            self.mail.post(Mail::Credit(self.xid.load(Ordering::Relaxed)));
+        let returned = self.returned.fetch_add(bytes, Ordering::SeqCst).saturating_add(bytes);
+        let state = self.state.load(Ordering::SeqCst);
+        if state == RUNNING {
+            return;
+        }
+        let xid = self.xid.load(Ordering::Relaxed);
+        if returned >= self.enough.load(Ordering::SeqCst) {
+            if self.change(PAUSED, RUNNING) || self.change(NUDGED, RUNNING) {
+                self.mail.post(Mail::Credit(xid));
+            }
+        } else if self.change(PAUSED, NUDGED) {
+            self.mail.post(Mail::Nudge(xid));
         }
     }
 }

@@ -34,12 +34,15 @@ use crate::proto::Tick;
 use dialer::Dialer;
 use exchange::Exchange;
 use failure::Cause;
+use gate::Paused;
 use ids::Ids;
 use outbox::Outbox;
 use sink::ExchangeSink;
 use std::io;
 use std::sync::Arc;
 
+/// Credit that a paused exchange waits for, at most: a whole receive buffer.
+const ENOUGH_CREDIT: u64 = mem::Pool::RECEIVE as u64;
 /// `Conn::owner` of an idle connection.
 const NOBODY: u32 = u32::MAX;
 /// Timer keys: an exchange's is its id (below 2^56), a dial's its slot with this bit.
@@ -130,9 +133,11 @@ impl Client {
         match pumped {
             Pumped::Drained => {}
             Pumped::Paused => {
-                // Credit that came back in the meantime is used at once.
-                if !exchange.gate.pause() {
-                    io.resume(id);
+                let enough = (exchange.request.recv_credit / 2).clamp(1, ENOUGH_CREDIT);
+                match exchange.gate.pause(enough) {
+                    Paused::Nothing => {}
+                    Paused::Little => drop(exchange.nudge.get_or_insert(now.after(dispatch::NUDGE_NS))),
+                    Paused::Enough => io.resume(id),
                 }
             }
             // The protocol allows an end only where it also ends the message, which was handled above.

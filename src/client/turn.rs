@@ -35,6 +35,7 @@ impl<B: Backend> Core<B> {
                 _ if client.closed.is_some() => {}
                 Mail::Cancel(xid) => client.cancel(io, xid),
                 Mail::Credit(xid) => client.credit(io, xid),
+                Mail::Nudge(xid) => client.nudge(io, xid),
                 Mail::Write(xid, piece) => client.write(io, xid, piece),
                 Mail::Resolved(host, answer) => client.resolved(io, &host, answer),
                 Mail::Stop => {}
