@@ -159,6 +159,9 @@ pub struct Log {
     pub token: u64,
     credit: u64,
     pub kinds: Vec<u16>,
+    headed: bool,
+    trailed: bool,
+    written: bool,
     pub status: u16,
     pub fields: Vec<(String, String)>,
     pub informational: Vec<u16>,
@@ -221,19 +224,21 @@ impl Log {
         assert_eq!(event.token, self.token);
         let terminal = event.flags & flag::TERMINAL != 0;
         assert_eq!(terminal, matches!(event.kind, kind::DONE | kind::RESPONSE));
-        let headed = self.kinds.contains(&kind::HEADERS);
-        let trailed = self.kinds.contains(&kind::TRAILERS);
+        let (headed, trailed) = (self.headed, self.trailed);
         let in_order = match event.kind {
             kind::INFORMATIONAL | kind::HEADERS => !headed,
             kind::BODY | kind::TRAILERS => headed && !trailed,
             kind::DONE => headed || event.error != 0,
             kind::RESPONSE => !headed && event.error == 0,
             kind::WRITABLE => true,
-            kind::WRITE_DONE => !self.kinds.contains(&kind::WRITE_DONE),
+            kind::WRITE_DONE => !self.written,
             other => panic!("unknown event {other}"),
         };
         assert!(in_order, "event {} after {:?}", event.kind, self.kinds);
         self.kinds.push(event.kind);
+        self.headed |= event.kind == kind::HEADERS;
+        self.trailed |= event.kind == kind::TRAILERS;
+        self.written |= event.kind == kind::WRITE_DONE;
         match event.kind {
             kind::INFORMATIONAL => {
                 let peek = Peek::<Response>::of(&event);
