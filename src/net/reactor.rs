@@ -296,7 +296,8 @@ impl<B: Backend> Io<B> {
                 return pumped;
             }
             let Some(conn) = self.conns.get_mut(id) else { return Pumped::Drained };
-            if sink.paused() {
+            // Still starved: credit that came since `refeed` looked must not lead past what is kept to an empty socket.
+            if conn.starved || sink.paused() {
                 conn.paused = true;
                 return Pumped::Paused;
             }
