@@ -1,7 +1,7 @@
 //! A small server of our own, one thread to a connection, for what nginx cannot be told to do. It ends when dropped.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,17 +74,21 @@ pub fn head(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<(String
     }
 }
 
-/// Reads `length` bytes and tells their sum: whether all bytes arrived, and the right ones.
-pub fn sum(stream: &mut impl Read, length: u64) -> std::io::Result<(u64, u64)> {
+/// Read `length` bytes, or to the end; returns how many there were and, if asked for, the sum of them: whether they are
+/// the right ones.
+pub fn swallow(stream: &mut impl Read, length: u64, add: bool) -> std::io::Result<(u64, u64)> {
     let mut buffer = vec![0; 1 << 20];
     let (mut count, mut sum) = (0, 0u64);
     while count < length {
-        let n = stream.read(&mut buffer)?;
+        let room = buffer.len().min(usize::try_from(length - count).unwrap_or(usize::MAX));
+        let n = stream.read(&mut buffer[..room])?;
         if n == 0 {
             break;
         }
         count += n as u64;
-        sum = sum.wrapping_add(buffer[..n].iter().map(|&b| u64::from(b)).sum());
+        if add {
+            sum = sum.wrapping_add(buffer[..n].iter().map(|&b| u64::from(b)).sum());
+        }
     }
     Ok((count, sum))
 }
@@ -109,7 +113,13 @@ pub fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// Close the sending side and wait for the client's end.
-pub fn close(stream: &mut TcpStream) {
-    drop(stream.shutdown(Shutdown::Write));
+/// Wait until the client's kernel has all that was sent.
+pub fn acknowledged(stream: &TcpStream) {
+    let mut unsent: libc::c_int = 1;
+    while unsent > 0 {
+        // SAFETY: SIOCOUTQ writes one int.
+        let asked = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut unsent) };
+        assert_eq!(asked, 0);
+        std::thread::yield_now();
+    }
 }
