@@ -6,7 +6,7 @@ mod support;
 
 use programs::{Server, compile, file_of, run};
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use support::root;
 
 #[test]
@@ -39,6 +39,26 @@ fn upload_sends_standard_input() {
     assert_eq!(text, "5000000\nstatus 200\n");
     let (ok, text) = run(&upload, &[&server.url("/count")], Stdio::null());
     assert!(ok && text == "0\nstatus 200\n", "an empty input: {text}");
+}
+
+#[test]
+fn download_writes_a_file_or_leaves_none() {
+    let server = Server::start("download");
+    let download = compile(&[&root().join("examples/download.c")], "examples/download");
+    let target = download.with_extension("target");
+    let path = target.to_str().expect("UTF-8");
+    let fetch = |url: &str| {
+        let _ = fs::remove_file(&target);
+        let output = Command::new(&download).args([url, path]).output().expect("it runs");
+        (output.status.code(), fs::metadata(&target).ok().map(|file| file.len()))
+    };
+    assert_eq!(fetch(&server.url("/bytes/3000000")), (Some(0), Some(3_000_000)));
+    assert_eq!(fetch(&server.url("/chunked/1000/3")).0, Some(0));
+    assert_eq!(fetch("http://a b/"), (Some(2), None), "a URL with a space");
+    assert_eq!(fetch("http://127.0.0.1:1/"), (Some(5), None), "nobody listens");
+    assert_eq!(fetch(&server.url("/status/404")), (Some(6), None));
+    assert_eq!(fetch(&server.url("/cut/3000000/2000000")), (Some(7), None));
+    assert_eq!(fetch(&server.url("/hang")), (Some(8), None), "no answer");
 }
 
 /// Examples that have no test of their own above are compiled all the same.

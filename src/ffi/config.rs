@@ -17,49 +17,56 @@ impl chttp_config {
 }
 
 /// 1: the engine has a thread of its own. 0: the caller drives it, and chttp_queue_drain(), chttp_queue_wait() and
-/// chttp_submit() do its work on the caller's thread. Default 1.
+/// chttp_submit() do its work on the caller's thread. In both cases names are resolved on further threads. Default 1.
 pub const CHTTP_OPT_IO_THREADS: u32 = 1;
-/// Connections to one scheme, host and port.
+/// Connections to one scheme, host and port. Default 256; exchanges beyond it wait, see `pool_timeout_ns`.
 pub const CHTTP_OPT_MAX_CONNECTIONS_PER_HOST: u32 = 2;
-/// Connections in total.
+/// Connections in total. Default 16384.
 pub const CHTTP_OPT_MAX_CONNECTIONS: u32 = 3;
-/// How long an unused connection is kept.
+/// How long an unused connection is kept. Default 60 s.
 pub const CHTTP_OPT_IDLE_TIMEOUT_NS: u32 = 4;
-/// Default of `total_timeout_ns` in a request. CHTTP_UNLIMITED as int64_t, -1, is none; so with all timeouts.
+/// For requests whose `total_timeout_ns` is 0. Default -1, which is CHTTP_UNLIMITED as int64_t: none. So with all timeouts.
 pub const CHTTP_OPT_TOTAL_TIMEOUT_NS: u32 = 5;
+/// For requests whose `pool_timeout_ns` is 0. Default 60 s.
 pub const CHTTP_OPT_POOL_TIMEOUT_NS: u32 = 6;
+/// For requests whose `dns_timeout_ns` is 0. Default 30 s.
 pub const CHTTP_OPT_DNS_TIMEOUT_NS: u32 = 7;
+/// For requests whose `connect_timeout_ns` is 0. Default 30 s.
 pub const CHTTP_OPT_CONNECT_TIMEOUT_NS: u32 = 8;
+/// For requests whose `write_timeout_ns` is 0. Default 60 s.
 pub const CHTTP_OPT_WRITE_TIMEOUT_NS: u32 = 9;
+/// For requests whose `first_byte_timeout_ns` is 0. Default none: the read timeout bounds this wait.
 pub const CHTTP_OPT_FIRST_BYTE_TIMEOUT_NS: u32 = 10;
+/// For requests whose `read_timeout_ns` is 0. Default 300 s.
 pub const CHTTP_OPT_READ_TIMEOUT_NS: u32 = 11;
+/// For requests whose `expect_timeout_ns` is 0. Default 1 s.
 pub const CHTTP_OPT_EXPECT_TIMEOUT_NS: u32 = 12;
-/// Default of `recv_credit` in a request.
+/// For requests whose `recv_credit` is 0. Default 1 MiB.
 pub const CHTTP_OPT_RECV_CREDIT: u32 = 13;
-/// Default of `collect_max` in a request.
+/// For requests whose `collect_max` is 0. Default 1 MiB.
 pub const CHTTP_OPT_COLLECT_MAX: u32 = 14;
-/// Bytes of a streamed request body that are buffered for one exchange before CHTTP_E_AGAIN.
+/// Bytes of a streamed request body that are buffered for one exchange before CHTTP_E_AGAIN. Default 256 KiB.
 pub const CHTTP_OPT_SEND_BUFFER: u32 = 15;
-/// How long a resolved name is kept; 0 for not at all.
+/// How long a resolved name is kept; 0 for not at all. Default 30 s.
 pub const CHTTP_OPT_DNS_CACHE_NS: u32 = 16;
-/// Exchanges under way at a time.
+/// Exchanges under way at a time; chttp_submit() refuses more. Default 1048576.
 pub const CHTTP_OPT_MAX_EXCHANGES: u32 = 17;
-/// Bytes of one line in a head or trailer section.
+/// Bytes of one line in a head or trailer section. Default 100 KiB.
 pub const CHTTP_OPT_HEAD_LINE_MAX: u32 = 18;
-/// Bytes of a head, and of a trailer section.
+/// Bytes of a head, and of a trailer section. Default 300 KiB.
 pub const CHTTP_OPT_HEAD_MAX: u32 = 19;
-/// Field lines of a head, and of a trailer section.
+/// Field lines of a head, and of a trailer section. Default 5000.
 pub const CHTTP_OPT_HEAD_FIELDS_MAX: u32 = 20;
-/// Informational answers before the final one.
+/// Informational answers before the final one. Default 16.
 pub const CHTTP_OPT_INFORMATIONAL_MAX: u32 = 21;
-/// Bytes of one chunk extension.
+/// Bytes of one chunk extension. Default 16 KiB.
 pub const CHTTP_OPT_CHUNK_EXT_MAX: u32 = 22;
-/// Accept LF alone as the end of a line.
+/// 1: accept LF alone as the end of a line. Default 0.
 pub const CHTTP_OPT_ALLOW_BARE_LF: u32 = 23;
-/// Take a folded field line for one with spaces.
+/// 1: take a folded field line for one with spaces. Default 0.
 pub const CHTTP_OPT_ALLOW_OBS_FOLD: u32 = 24;
 
-/// What there is to know of an option. Fill in nothing; pass the size.
+/// What there is to know of an option, for chttp_option_describe(). Fill in nothing; pass the size.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chttp_option {
@@ -281,7 +288,8 @@ pub extern "C" fn chttp_option_count() -> u32 {
     TABLE.len() as u32
 }
 
-/// Describe the option at `index`, from 0. At most `out_size` bytes are written.
+/// Describe the option at `index`, from 0 to chttp_option_count() - 1; its CHTTP_OPT_... is the `id` of the answer.
+/// `out_size` is sizeof(chttp_option).
 ///
 /// Context:   [any-ctx] [child-ok]
 /// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_INVALID_SIZE, CHTTP_E_UNKNOWN_OPTION behind the last.

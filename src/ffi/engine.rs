@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// cbindgen:ignore
 pub(super) type EpollEngine = client::Engine<EpollBackend>;
 
-/// An HTTP client: connections, names, timers, and the thread that works on them. Thread-safe.
+/// An HTTP client: connections, names, timers, and the thread that works on them. Thread-safe. One is enough for a process:
+/// exchanges of one engine share its connections.
 pub struct chttp_engine {
     inner: Arc<EpollEngine>,
     /// The process it was made in.
@@ -77,6 +78,9 @@ pub unsafe extern "C" fn chttp_engine_new(
 /// joined. Afterwards no memory of the caller is read, and no descriptor is written to. Queues stay drainable, and objects
 /// stay valid until they are released. NULL is nothing. In a forked child the engine is given up without being touched.
 ///
+/// Threads that resolve names are not waited for, because the system's resolver cannot be stopped. One may still be ending
+/// when the process does; leak checkers then show what the C library holds for it.
+///
 /// Context:   [any-thread]
 /// Returns:   0; CHTTP_E_WRONG_THREAD on the engine's own thread.
 /// Since:     0.1
@@ -86,8 +90,8 @@ pub unsafe extern "C" fn chttp_engine_destroy(engine: *mut chttp_engine) -> i32 
     unsafe { end(engine, true) }
 }
 
-/// The same without waiting for the thread: for finalizers, and for callbacks on the engine's own thread. The terminal
-/// events come soon.
+/// As chttp_engine_destroy(), but without waiting for the thread: for finalizers, which may not block. The terminal events
+/// come soon.
 ///
 /// Context:   [any-ctx]
 /// Returns:   0.
@@ -121,7 +125,7 @@ unsafe fn end(engine: *mut chttp_engine, join: bool) -> i32 {
     })
 }
 
-/// Counters and gauges, as much of them as `out_size` holds.
+/// Counters and gauges. `out_size` is sizeof(chttp_stats).
 ///
 /// Context:   [any-thread]
 /// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_INVALID_SIZE, CHTTP_E_FORKED.

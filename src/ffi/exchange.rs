@@ -68,6 +68,9 @@ unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>
     }
     // SAFETY: by contract.
     let url = unsafe { bytes("url", r.url, r.url_len) }?.ok_or_else(|| wrong(e::CHTTP_E_INVALID_URL, "url is NULL"))?;
+    if url.is_empty() && r.url_len == 0 {
+        return Err(wrong(e::CHTTP_E_INVALID_URL, "url: url_len is 0; it may be CHTTP_NUL_TERMINATED"));
+    }
     let url = Url::parse(url).map_err(|error| wrong(e::CHTTP_E_INVALID_URL, format!("url: {error}")))?;
     if url.scheme() != Scheme::Http {
         return Err(wrong(e::CHTTP_E_UNSUPPORTED_SCHEME, "url: this version speaks http alone"));
@@ -286,9 +289,11 @@ unsafe fn read(engine: &Arc<EpollEngine>, at: *const u8, index: usize) -> Result
     })
 }
 
-/// Cancel an exchange. Its terminal event comes with CHTTP_E_CANCELLED, unless it had ended already. Idempotent.
+/// Cancel an exchange. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
+/// events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
 ///
-/// Its connection is closed, unless nothing was sent on it.
+/// Its connection is closed, unless nothing was sent on it. From a signal handler: set a flag, call chttp_queue_wakeup(),
+/// and cancel where the queue is drained.
 ///
 /// Context:   [any-ctx]
 /// Returns:   0; CHTTP_E_NOT_FOUND (it has ended), CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.

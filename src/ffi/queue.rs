@@ -114,11 +114,12 @@ pub unsafe extern "C" fn chttp_queue_new(engine: *const chttp_engine, out: *mut 
 ///
 /// The same number until chttp_queue_destroy(); non-blocking, close-on-exec. Whenever an event waits and nobody is inside
 /// drain or wait, it is readable; sometimes it is readable although none waits. Level-triggered and edge-triggered loops
-/// both work, whether they drain once for each wake-up or until nothing comes. It needs no timer and no other call. Do not
-/// read it (there is no need), write to it or close it; dup it as you like.
+/// both work, whether they drain once for each wake-up or until nothing comes. It needs no timer and no other call: timeouts
+/// make it readable too, also with an engine that the caller drives. Do not read it (there is no need), write to it or close
+/// it; dup it as you like.
 ///
 /// Context:   [any-ctx]
-/// Returns:   the descriptor (>= 0); CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
+/// Returns:   the descriptor (>= 0); CHTTP_E_INVALID_ARG, CHTTP_E_BAD_STATE, CHTTP_E_FORKED.
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_queue_fd(queue: *const chttp_queue) -> i32 {
@@ -154,13 +155,13 @@ pub unsafe extern "C" fn chttp_queue_drain(
     })
 }
 
-/// The same, but wait until at least one event comes, for at most `timeout_ns` nanoseconds (0: not at all;
+/// As chttp_queue_drain(), but wait until at least one event comes, for at most `timeout_ns` nanoseconds (0: not at all;
 /// CHTTP_UNLIMITED: for ever), until chttp_queue_wakeup(), or until a signal handler runs.
 ///
 /// Context:   [any-thread]
 /// Ownership: as for chttp_queue_drain().
 /// Returns:   number of events (>= 0), 0 after the time or a wake-up; CHTTP_E_INTERRUPTED, CHTTP_E_INVALID_ARG,
-///            CHTTP_E_INVALID_SIZE, CHTTP_E_WRONG_THREAD, CHTTP_E_FORKED.
+///            CHTTP_E_INVALID_SIZE, CHTTP_E_WRONG_THREAD, CHTTP_E_FORKED, CHTTP_E_IO.
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_queue_wait(
@@ -187,9 +188,10 @@ pub unsafe extern "C" fn chttp_queue_wait(
     })
 }
 
-/// Make a chttp_queue_wait() in progress, or else the next one, return early with 0; the descriptor becomes readable too.
+/// Make a chttp_queue_wait() in progress, or else the next one, return early with 0; the descriptor becomes readable too,
+/// so that a call between a look at a flag and poll() is not lost.
 ///
-/// Context:   [any-ctx], and in signal handlers
+/// Context:   [any-ctx], and in signal handlers, until chttp_queue_destroy()
 /// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
 /// Since:     0.1
 #[unsafe(no_mangle)]
@@ -201,8 +203,8 @@ pub unsafe extern "C" fn chttp_queue_wakeup(queue: *const chttp_queue) -> i32 {
     })
 }
 
-/// Destroy a queue: its exchanges are cancelled and its events dropped. Nobody may be inside drain or wait. NULL is
-/// nothing. In a forked child the queue is given up without being touched.
+/// Destroy a queue: its exchanges are cancelled, its events dropped, and the objects of these released. Nobody may be inside
+/// drain or wait. NULL is nothing. In a forked child the queue is given up without being touched.
 ///
 /// Context:   [any-thread]
 /// Since:     0.1

@@ -166,7 +166,8 @@ pub unsafe extern "C" fn chttp_response_body(
     })
 }
 
-/// When things happened, as far as they had when the event was made. As much as `out_size` holds.
+/// When things happened, as far as they had when the event was made: of HEADERS all but the end, which is `aux` of the
+/// terminal event. `out_size` is sizeof(chttp_timing).
 ///
 /// Context:   [any-ctx] [child-ok]
 /// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_INVALID_SIZE.

@@ -4,14 +4,17 @@ use std::ffi::{c_char, c_void};
 
 /// An interim answer (1xx other than 101): `arg` is the status, `obj` a chttp_response.
 pub const CHTTP_EV_INFORMATIONAL: u32 = 1;
-/// The final head: `arg` is the status, `obj` a chttp_response. With CHTTP_EF_TUNNEL the connection is a raw stream from
-/// here on: BODY events carry its bytes, chttp_body_write() writes to it, chttp_body_end() closes our side.
+/// The final head, whatever its status: 404 and 302 are answers, not errors. `arg` is the status, `obj` a chttp_response.
+/// With CHTTP_EF_TUNNEL the connection is a raw stream from here on: BODY events carry its bytes, chttp_body_write() writes
+/// to it, chttp_body_end() closes our side.
 pub const CHTTP_EV_HEADERS: u32 = 2;
-/// A piece of the body: `data` and `len`, borrowed from `obj` until that is released, which gives its credit back.
+/// A piece of the body: `data` and `len`, borrowed from `obj` until that is released, which gives its credit
+/// back. Keep the bytes by keeping `obj`; see chttp_events_release().
 pub const CHTTP_EV_BODY: u32 = 3;
 /// Trailer fields (RFC 9110 section 6.5): `obj` is a chttp_response that holds nothing but fields.
 pub const CHTTP_EV_TRAILERS: u32 = 4;
-/// The end. Terminal. `error` is 0, or why the exchange failed; then `obj` is a chttp_error. `aux`: nanoseconds since submit.
+/// The end. Terminal. `error` is 0, or why the exchange failed; then `obj` is a chttp_error (NULL for want of memory). `arg`
+/// is the status, if there was an answer. `aux`: nanoseconds since submit.
 pub const CHTTP_EV_DONE: u32 = 5;
 /// The whole answer at once (CHTTP_REQ_COLLECT). Terminal: no DONE follows. `arg` is the status, `obj` a chttp_response,
 /// `data` and `len` its body in one piece. `aux`: nanoseconds since submit.
@@ -31,7 +34,8 @@ pub const CHTTP_EF_COPIED: u32 = 2;
 pub const CHTTP_EF_TUNNEL: u32 = 4;
 /// The exchange ran on a connection that had served before.
 pub const CHTTP_EF_REUSED: u32 = 8;
-/// On a failed DONE: HEADERS was delivered, and the body that came with it is not whole.
+/// On a failed DONE: HEADERS was delivered, and the body that came with it is not whole. A body without Content-Length or
+/// chunks ends where the connection does: nobody can tell whether it is whole, and its DONE has no error.
 pub const CHTTP_EF_PARTIAL: u32 = 16;
 
 /// Deliver a small answer as one RESPONSE event. An answer that is larger than `collect_max`, or has trailers, arrives as
@@ -60,10 +64,11 @@ pub const CHTTP_NUL_TERMINATED: u64 = 0xffffffffffffffff;
 /// CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
 pub type chttp_xid = u64;
 
-/// Everything that happens. 64 bytes in the caller's memory. Unknown types are to be released and ignored.
+/// Everything that happens. 64 bytes in the caller's memory. Unknown kinds are to be released and ignored.
 ///
-/// Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or a single RESPONSE, or (on failure) DONE
-/// alone; WRITABLE and WRITE_DONE interleave. Every accepted exchange gets exactly one terminal event, and it is the last.
+/// Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or INFORMATIONAL* RESPONSE; a failure cuts it
+/// short with DONE. WRITABLE and WRITE_DONE interleave. Every accepted exchange gets exactly one terminal event, and it is
+/// the last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chttp_event {
@@ -85,6 +90,7 @@ pub struct chttp_event {
     pub len: u64,
     /// An object to be released with chttp_events_release() or chttp_release(), or NULL.
     pub obj: *mut c_void,
+    /// A number whose meaning depends on the kind; 0 where none is told.
     pub aux: u64,
 }
 
@@ -100,8 +106,8 @@ pub struct chttp_field {
     pub value_len: usize,
 }
 
-/// A request. All-zero but for `size` and `url` is a valid GET with the engine's defaults. Everything it points to is read
-/// during the call alone, except a body of more than 64 KiB: that is borrowed until CHTTP_EV_WRITE_DONE.
+/// A request. All-zero but for `size`, `url` and `url_len` is a valid GET with the engine's defaults. Everything it points to
+/// is read during the call alone, except a body of more than 64 KiB: that is borrowed until CHTTP_EV_WRITE_DONE.
 ///
 /// Every `..._timeout_ns` is in nanoseconds: 0 for the engine's default, CHTTP_UNLIMITED for none.
 #[repr(C)]
@@ -113,7 +119,7 @@ pub struct chttp_request {
     pub flags: u32,
     /// The caller's own word for the exchange; comes back in every event. Not looked at.
     pub token: u64,
-    /// Absolute, http. No user information; what stands behind `#` is cut off.
+    /// Absolute, http, without spaces (%20). No user information; what stands behind `#` is cut off.
     pub url: *const c_char,
     pub url_len: usize,
     /// NULL for GET. Any token (RFC 9110 section 9.1), case-sensitive.
@@ -123,7 +129,7 @@ pub struct chttp_request {
     pub target: *const c_char,
     pub target_len: usize,
     /// Fields to send: names, order, case and duplicates go out as they stand here. Host, Content-Length and
-    /// Transfer-Encoding are added unless they are here.
+    /// Transfer-Encoding are added unless they are here; nothing else is, no User-Agent and no Accept.
     pub headers: *const chttp_field,
     pub headers_len: usize,
     /// The same as one text, `Name: value\r\n...`. Only one of the two forms.
@@ -140,11 +146,12 @@ pub struct chttp_request {
     pub unix_path: *const c_char,
     pub unix_path_len: usize,
     /// Bytes of the body that may be delivered and not released yet; each event counts at least 256. 0: the engine's
-    /// default. Reading stops at 0 left: memory is bounded, and the peer is slowed down.
+    /// default; CHTTP_UNLIMITED: no bound. Reading stops at 0 left: memory is bounded, and the peer is slowed down. It
+    /// goes on when enough is released, or a moment after the first release. Below 64 KiB it costs speed.
     pub recv_credit: u64,
     /// With CHTTP_REQ_COLLECT, the largest body that comes as one event; at most the credit. 0: the engine's default.
     pub collect_max: u64,
-    /// The whole exchange.
+    /// The whole exchange, time without credit included.
     pub total_timeout_ns: u64,
     /// Waiting for a connection to become free.
     pub pool_timeout_ns: u64,
@@ -154,19 +161,20 @@ pub struct chttp_request {
     pub connect_timeout_ns: u64,
     /// The peer takes no byte of the request.
     pub write_timeout_ns: u64,
-    /// From the end of the request to the first byte of the answer.
+    /// From the end of the request to the first byte of the answer. If `read_timeout_ns` is shorter, that comes first.
     pub first_byte_timeout_ns: u64,
-    /// Between two bytes of the answer. Time without credit does not count.
+    /// Nothing comes from the peer for so long: before the first byte of the answer, and between two of them. Time without
+    /// credit does not count.
     pub read_timeout_ns: u64,
     /// Waiting for 100 (Continue).
     pub expect_timeout_ns: u64,
 }
 
-/// When things happened, in nanoseconds since submit; 0 for what did not happen. Fill in `size` before the call.
+/// When things happened, in nanoseconds since submit; 0 for what did not happen. Fill in nothing; pass the size.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chttp_timing {
-    /// sizeof(chttp_timing).
+    /// How much of it was filled in.
     pub size: u32,
     pub reserved: u32,
     /// A connection was there, new or used.
@@ -179,11 +187,11 @@ pub struct chttp_timing {
     pub connect_took_ns: u64,
 }
 
-/// Counters and gauges. Counters never go down.
+/// Counters and gauges. Counters never go down. Fill in nothing; pass the size.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chttp_stats {
-    /// sizeof(chttp_stats).
+    /// How much of it was filled in.
     pub size: u32,
     pub reserved: u32,
     pub submitted: u64,
