@@ -68,12 +68,8 @@ static int on_headers(struct download *d, const chttp_event *ev)
         fprintf(stderr, "download: HTTP status %" PRIu32 "\n", ev->arg);
         return STATUS;
     }
-    chttp_field field;
-    if (chttp_response_header(ev->obj, "Content-Length", CHTTP_NUL_TERMINATED, &field) >= 0) {
-        char digits[24]; /* the field is checked, but not terminated */
-        snprintf(digits, sizeof digits, "%.*s", (int)field.value_len, field.value);
-        d->length = strtoull(digits, NULL, 10);
-    }
+    int64_t length = chttp_response_content_length(ev->obj);
+    if (length >= 0) d->length = (uint64_t)length;
     d->file = fopen(d->path, "wbx"); /* never overwrites: what is removed on failure is ours */
     return d->file ? OK : (perror(d->path), DISK);
 }

@@ -1526,6 +1526,16 @@ int32_t chttp_response_header(const struct chttp_response *response,
                               struct chttp_field *out);
 
 /**
+ * The announced length of the body (RFC 9110 section 8.6), for progress bars. An answer to HEAD, or 304, announces what
+ * another request would get.
+ *
+ * Context:   [any-ctx] [child-ok]
+ * Returns:   the length (>= 0); CHTTP_E_NOT_FOUND if none was announced, CHTTP_E_INVALID_ARG.
+ * Since:     0.1
+ */
+int64_t chttp_response_content_length(const struct chttp_response *response);
+
+/**
  * The body of a collected answer, in one piece; empty for heads that came without.
  *
  * Context:   [any-ctx] [child-ok]

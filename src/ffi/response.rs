@@ -141,6 +141,24 @@ pub unsafe extern "C" fn chttp_response_header(
     })
 }
 
+/// The announced length of the body (RFC 9110 section 8.6), for progress bars. An answer to HEAD, or 304, announces what
+/// another request would get.
+///
+/// Context:   [any-ctx] [child-ok]
+/// Returns:   the length (>= 0); CHTTP_E_NOT_FOUND if none was announced, CHTTP_E_INVALID_ARG.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_response_content_length(response: *const chttp_response) -> i64 {
+    // SAFETY: the caller's promise.
+    let Ok((r, tail)) = (unsafe { view(response) }) else { return i64::from(e::CHTTP_E_INVALID_ARG) };
+    let value = (0..r.field_count()).filter_map(|i| r.field(tail, i)).find_map(|(name, value)| {
+        // Copies that agree may stand in one list; the parser has checked that they do.
+        let first = value.split(|&b| b == b',').next()?.trim_ascii();
+        name.eq_ignore_ascii_case(b"content-length").then(|| std::str::from_utf8(first).ok()?.parse().ok())?
+    });
+    value.unwrap_or(i64::from(e::CHTTP_E_NOT_FOUND))
+}
+
 /// The body of a collected answer, in one piece; empty for heads that came without.
 ///
 /// Context:   [any-ctx] [child-ok]
