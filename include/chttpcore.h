@@ -896,7 +896,8 @@ typedef struct chttp_request {
      */
     uint32_t reserved;
     /**
-     * NULL, or the path of a Unix socket to connect to instead of the URL's host and port.
+     * NULL, or the path of a Unix socket to connect to instead of the URL's host and port: at most 107
+     * bytes. One that begins with NUL is in the abstract namespace.
      */
     const char *unix_path;
     size_t unix_path_len;
@@ -1319,12 +1320,13 @@ int32_t chttp_body_write(const struct chttp_engine *engine,
                          size_t len);
 
 /**
- * End a streamed request body, if it was sent chunked with a trailer section of `n` fields (RFC 9110 section 6.5). In a
- * tunnel: close our side; then no trailers.
+ * End a streamed request body, and if its length was not announced, with a trailer section of `n` fields (RFC 9110 section
+ * 6.5). In a tunnel: close our side; then no trailers. A refused call leaves the stream open. A body of announced length is
+ * complete with its last byte: then the exchange may be over before this call, which is no failure.
  *
  * Context:   [any-thread]
- * Returns:   0; CHTTP_E_INVALID_HEADER, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended), CHTTP_E_INVALID_ARG,
- *            CHTTP_E_FORKED.
+ * Returns:   0; CHTTP_E_INVALID_HEADER, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended, or no place for
+ *            trailers), CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
  * Since:     0.1
  */
 int32_t chttp_body_end(const struct chttp_engine *engine,

@@ -23,7 +23,7 @@ use crate::net::reactor::Io;
 use crate::net::resolver::{Answer, Resolver};
 use crate::net::sys;
 use crate::pool;
-use crate::proto::Tick;
+use crate::proto::{BodyLen, Tick};
 use crate::queue::{Drained, Event, Queue, Signal};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -179,6 +179,7 @@ impl<B: Backend> Engine<B> {
             let request = requests.next().expect("as many ids as requests");
             if matches!(request.body, Source::Stream) {
                 gate.open();
+                gate.set_trailers(request.head.body == BodyLen::Unknown);
             }
             let submission = Submission { xid, request, queue: queue.clone(), gate };
             if count == 1 {
@@ -236,7 +237,7 @@ impl<B: Backend> Engine<B> {
     /// End a streamed upload: `piece` is `End` or `Trailers`.
     pub fn end_body(&self, xid: u64, piece: Piece) -> Result<(), i32> {
         let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
-        if !gate.shut() {
+        if matches!(piece, Piece::Trailers(_)) && !gate.takes_trailers() || !gate.shut() {
             return Err(e::CHTTP_E_BAD_STATE);
         }
         self.post(Mail::Write(xid, piece));

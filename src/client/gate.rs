@@ -46,6 +46,8 @@ pub struct Gate {
     refused: AtomicBool,
     /// The upload is streamed and not ended.
     open: AtomicBool,
+    /// It may end with trailers.
+    trailers: AtomicBool,
 }
 
 impl Gate {
@@ -59,6 +61,7 @@ impl Gate {
             buffered: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             open: AtomicBool::new(false),
+            trailers: AtomicBool::new(false),
         }
     }
 
@@ -70,6 +73,7 @@ impl Gate {
         self.buffered.store(0, Ordering::Relaxed);
         self.refused.store(false, Ordering::Relaxed);
         self.open.store(false, Ordering::Relaxed);
+        self.trailers.store(false, Ordering::Relaxed);
     }
 
     /// The exchange takes pieces of an upload from now on.
@@ -79,6 +83,15 @@ impl Gate {
 
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::SeqCst)
+    }
+
+    /// Whether there is a place for trailers: behind a chunked body, not in a tunnel.
+    pub fn set_trailers(&self, allowed: bool) {
+        self.trailers.store(allowed, Ordering::SeqCst);
+    }
+
+    pub fn takes_trailers(&self) -> bool {
+        self.trailers.load(Ordering::SeqCst)
     }
 
     /// The last piece is given. `false` if it was before.

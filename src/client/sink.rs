@@ -202,6 +202,7 @@ impl Sink for ExchangeSink<'_> {
         let room = match follows {
             Follows::Tunnel => {
                 exchange.tunnel = true;
+                exchange.gate.set_trailers(false);
                 if exchange.upload.ended {
                     // The request is sent; what is written from here on belongs to the tunnel.
                     exchange.upload.source = Source::Stream;

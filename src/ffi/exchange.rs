@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 /// Bodies up to this size are copied at submit; larger ones are borrowed until WRITE_DONE.
 const COPY_MAX: u64 = 64 << 10;
+/// What fits `sockaddr_un` with a NUL behind it.
+const UNIX_PATH_MAX: usize = 107;
 /// `size`, `flags` and `token` are in every version of the struct.
 const REQUEST_LEAST: usize = 16;
 const FLAGS: u32 =
@@ -71,7 +73,10 @@ unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>
     if url.is_empty() && r.url_len == 0 {
         return Err(wrong(e::CHTTP_E_INVALID_URL, "url: url_len is 0; it may be CHTTP_NUL_TERMINATED"));
     }
-    let url = Url::parse(url).map_err(|error| wrong(e::CHTTP_E_INVALID_URL, format!("url: {error}")))?;
+    let url = Url::parse(url).map_err(|error| {
+        let code = if error.is_other_scheme() { e::CHTTP_E_UNSUPPORTED_SCHEME } else { e::CHTTP_E_INVALID_URL };
+        wrong(code, format!("url: {error}"))
+    })?;
     if url.scheme() != Scheme::Http {
         return Err(wrong(e::CHTTP_E_UNSUPPORTED_SCHEME, "url: this version speaks http alone"));
     }
@@ -89,6 +94,10 @@ unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>
     let head = unsafe { head(r, &spec) }?;
     // SAFETY: by contract.
     let unix = unsafe { bytes("unix_path", r.unix_path, r.unix_path_len) }?;
+    if unix.is_some_and(|path| path.is_empty() || path.len() > UNIX_PATH_MAX || path[0] != 0 && path.contains(&0)) {
+        let rule = format!("unix_path: a path has 1 to {UNIX_PATH_MAX} bytes, and no NUL but the first");
+        return Err(wrong(e::CHTTP_E_INVALID_ARG, rule));
+    }
     let unix = unix
         .map(|path| <Box<Path>>::from(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path))));
     let mut host: Box<str> = url.host().into();
@@ -334,12 +343,13 @@ pub unsafe extern "C" fn chttp_body_write(
     })
 }
 
-/// End a streamed request body, if it was sent chunked with a trailer section of `n` fields (RFC 9110 section 6.5). In a
-/// tunnel: close our side; then no trailers.
+/// End a streamed request body, and if its length was not announced, with a trailer section of `n` fields (RFC 9110 section
+/// 6.5). In a tunnel: close our side; then no trailers. A refused call leaves the stream open. A body of announced length is
+/// complete with its last byte: then the exchange may be over before this call, which is no failure.
 ///
 /// Context:   [any-thread]
-/// Returns:   0; CHTTP_E_INVALID_HEADER, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended), CHTTP_E_INVALID_ARG,
-///            CHTTP_E_FORKED.
+/// Returns:   0; CHTTP_E_INVALID_HEADER, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended, or no place for
+///            trailers), CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_body_end(

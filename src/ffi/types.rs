@@ -142,7 +142,8 @@ pub struct chttp_request {
     pub body_fd: i32,
     /// Must be 0.
     pub reserved: u32,
-    /// NULL, or the path of a Unix socket to connect to instead of the URL's host and port.
+    /// NULL, or the path of a Unix socket to connect to instead of the URL's host and port: at most 107
+    /// bytes. One that begins with NUL is in the abstract namespace.
     pub unix_path: *const c_char,
     pub unix_path_len: usize,
     /// Bytes of the body that may be delivered and not released yet; each event counts at least 256. 0: the engine's

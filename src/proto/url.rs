@@ -61,6 +61,16 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
+/// What is wrong with a URL that may be a good one elsewhere.
+const OTHER_SCHEME: &str = "the scheme is neither http nor https";
+
+impl UrlError {
+    /// The URL is refused for its scheme, not for its form.
+    pub fn is_other_scheme(&self) -> bool {
+        self.rule == OTHER_SCHEME
+    }
+}
+
 impl<'a> Url<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Url<'a>, UrlError> {
         let text = check_bytes(bytes)?;
@@ -214,7 +224,7 @@ fn scheme(text: &str) -> Result<(Scheme, usize), UrlError> {
     } else if name.eq_ignore_ascii_case("https") {
         Scheme::Https
     } else {
-        return refuse(0, "the scheme is neither http nor https");
+        return refuse(0, OTHER_SCHEME);
     };
     if !text[colon..].starts_with("://") {
         return refuse(colon, "`//` has to follow the scheme");
