@@ -1,0 +1,121 @@
+/*
+ * Sizes and offsets of every struct, as C sees them. Structs grow at their end alone: a line here may be added, and never
+ * changed. chttp_struct_size() says the same of the library that is loaded.
+ */
+#include "support/check.h"
+
+#include "chttpcore.h"
+
+#include <stddef.h>
+
+#define AT(type, field, offset) _Static_assert(offsetof(type, field) == (offset), #type "." #field)
+
+_Static_assert(sizeof(void *) == 8 && sizeof(size_t) == 8, "the offsets below are those of 64 bits");
+_Static_assert(sizeof(chttp_xid) == 8, "chttp_xid");
+
+_Static_assert(sizeof(chttp_event) == 64, "chttp_event");
+AT(chttp_event, kind, 0);
+AT(chttp_event, flags, 2);
+AT(chttp_event, arg, 4);
+AT(chttp_event, xid, 8);
+AT(chttp_event, token, 16);
+AT(chttp_event, error, 24);
+AT(chttp_event, os_errno, 28);
+AT(chttp_event, data, 32);
+AT(chttp_event, len, 40);
+AT(chttp_event, obj, 48);
+AT(chttp_event, aux, 56);
+
+_Static_assert(sizeof(chttp_field) == 32, "chttp_field");
+AT(chttp_field, name, 0);
+AT(chttp_field, name_len, 8);
+AT(chttp_field, value, 16);
+AT(chttp_field, value_len, 24);
+
+_Static_assert(sizeof(chttp_request) == 224, "chttp_request");
+AT(chttp_request, size, 0);
+AT(chttp_request, flags, 4);
+AT(chttp_request, token, 8);
+AT(chttp_request, url, 16);
+AT(chttp_request, url_len, 24);
+AT(chttp_request, method, 32);
+AT(chttp_request, method_len, 40);
+AT(chttp_request, target, 48);
+AT(chttp_request, target_len, 56);
+AT(chttp_request, headers, 64);
+AT(chttp_request, headers_len, 72);
+AT(chttp_request, header_block, 80);
+AT(chttp_request, header_block_len, 88);
+AT(chttp_request, body, 96);
+AT(chttp_request, body_len, 104);
+AT(chttp_request, body_offset, 112);
+AT(chttp_request, body_fd, 120);
+AT(chttp_request, reserved, 124);
+AT(chttp_request, unix_path, 128);
+AT(chttp_request, unix_path_len, 136);
+AT(chttp_request, recv_credit, 144);
+AT(chttp_request, collect_max, 152);
+AT(chttp_request, total_timeout_ns, 160);
+AT(chttp_request, pool_timeout_ns, 168);
+AT(chttp_request, dns_timeout_ns, 176);
+AT(chttp_request, connect_timeout_ns, 184);
+AT(chttp_request, write_timeout_ns, 192);
+AT(chttp_request, first_byte_timeout_ns, 200);
+AT(chttp_request, read_timeout_ns, 208);
+AT(chttp_request, expect_timeout_ns, 216);
+
+_Static_assert(sizeof(chttp_timing) == 40, "chttp_timing");
+AT(chttp_timing, size, 0);
+AT(chttp_timing, connected_ns, 8);
+AT(chttp_timing, sent_ns, 16);
+AT(chttp_timing, first_byte_ns, 24);
+AT(chttp_timing, connect_took_ns, 32);
+
+_Static_assert(sizeof(chttp_stats) == 136, "chttp_stats");
+AT(chttp_stats, size, 0);
+AT(chttp_stats, submitted, 8);
+AT(chttp_stats, succeeded, 16);
+AT(chttp_stats, failed, 24);
+AT(chttp_stats, cancelled, 32);
+AT(chttp_stats, retried, 40);
+AT(chttp_stats, connections_opened, 48);
+AT(chttp_stats, connections_reused, 56);
+AT(chttp_stats, connect_failures, 64);
+AT(chttp_stats, exchanges, 72);
+AT(chttp_stats, connections, 80);
+AT(chttp_stats, connections_idle, 88);
+AT(chttp_stats, waiting, 96);
+AT(chttp_stats, socket_calls, 104);
+AT(chttp_stats, notifier_calls, 112);
+AT(chttp_stats, poll_calls, 120);
+AT(chttp_stats, epoll_ctl_calls, 128);
+
+_Static_assert(sizeof(chttp_option) == 64, "chttp_option");
+AT(chttp_option, id, 0);
+AT(chttp_option, kind, 4);
+AT(chttp_option, name, 8);
+AT(chttp_option, unit, 16);
+AT(chttp_option, default_value, 24);
+AT(chttp_option, min, 32);
+AT(chttp_option, max, 40);
+AT(chttp_option, unlimited, 48);
+AT(chttp_option, since, 52);
+AT(chttp_option, doc, 56);
+
+int main(void)
+{
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_EVENT), sizeof(chttp_event));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_FIELD), sizeof(chttp_field));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_REQUEST), sizeof(chttp_request));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_TIMING), sizeof(chttp_timing));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_STATS), sizeof(chttp_stats));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_OPTION), sizeof(chttp_option));
+    CHECK_EQ(chttp_struct_size(0), 0);
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_OPTION + 1), 0);
+    CHECK_EQ(chttp_struct_size(UINT32_MAX), 0);
+    CHECK_EQ(chttp_version(), CHTTP_VERSION);
+    char text[32];
+    snprintf(text, sizeof text, "%d.%d.%d", CHTTP_VERSION / 1000000, CHTTP_VERSION / 1000 % 1000, CHTTP_VERSION % 1000);
+    CHECK_STR(chttp_version_string(), text);
+    return 0;
+}
