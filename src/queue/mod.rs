@@ -91,7 +91,7 @@ impl Queue {
     /// "drain until nothing comes" work.
     pub fn drain(&self, max: usize, mut take: impl FnMut(Event)) -> Drained {
         let mut front = self.front.lock();
-        let woken;
+        let (woken, behind);
         {
             let mut back = self.back.lock();
             woken = self.wakeup.compare_exchange(WOKEN, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok();
@@ -104,10 +104,12 @@ impl Queue {
                 let emptied = std::mem::take(&mut *front);
                 *front = VecDeque::from(std::mem::replace(&mut back.events, Vec::from(emptied)));
             }
+            // Published while the front held what a drain had left: the signal that was lowered above stood for it too.
+            behind = !back.events.is_empty();
         }
         let count = front.len().min(max);
         front.drain(..count).for_each(&mut take);
-        let mut left = !front.is_empty();
+        let mut left = behind || !front.is_empty();
         if left || count == max {
             let mut back = self.back.lock();
             left |= !back.events.is_empty();
@@ -155,5 +157,31 @@ impl Queue {
         };
         drop(waiting);
         self.front.lock().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::sys;
+
+    fn readable(queue: &Queue) -> bool {
+        sys::poll_readable(queue.fd().unwrap(), Some(Duration::ZERO)).unwrap()
+    }
+
+    #[test]
+    fn what_is_published_behind_a_partial_drain_keeps_the_signal_up() {
+        let queue = Queue::new(Signal::eventfd().unwrap());
+        let publish = |n: usize| queue.publish(&mut (0..n).map(|_| Event::default()).collect());
+        publish(3);
+        assert_eq!(queue.drain(2, drop), Drained { count: 2, left: true, woken: false });
+        publish(1);
+        let mut count = 0;
+        while readable(&queue) {
+            let drained = queue.drain(2, drop);
+            count += drained.count;
+            assert_eq!(drained.left, readable(&queue));
+        }
+        assert!(count == 2 && queue.is_empty());
     }
 }
