@@ -49,6 +49,11 @@ static void look_at(chttp_engine *engine, chttp_queue *queue)
     CHECK_STR(text, url);
     CHECK_EQ(chttp_response_connection_reused(response), (event.flags & CHTTP_EF_REUSED) != 0);
     CHECK_EQ(chttp_response_attempt(response), 1);
+    CHECK_EQ(chttp_response_content_length(response), 6);
+    event_free(&event);
+    submit_get(engine, queue, test_server_url(&server, "/close/6", url, sizeof url), CHTTP_REQ_COLLECT, 0);
+    event = next_event(queue);
+    CHECK_EQ(chttp_response_content_length(event.obj), CHTTP_E_NOT_FOUND);
     event_free(&event);
 }
 

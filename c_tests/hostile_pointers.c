@@ -127,6 +127,7 @@ static void no_response(const chttp_response *response)
     CHECK_EQ(chttp_response_peer(response, text, sizeof text), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_response_connection_reused(response), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_response_attempt(response), CHTTP_E_INVALID_ARG);
+    CHECK_EQ(chttp_response_content_length(response), CHTTP_E_INVALID_ARG);
     CHECK(field.name == NULL && data == NULL && len == 1);
 }
 
