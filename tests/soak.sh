@@ -77,3 +77,8 @@ for drive in thread caller; do
         }' "$dir/figures" || failed=1
 done
 test -z "$failed"
+
+# The same at random: cancels, and a server that closes wherever it likes.
+if [ $# -eq 0 ]; then
+    CHTTP_SOAK_CANCELS=100000 ${CARGO:-cargo} test --quiet --release --test soak -- --nocapture cancels
+fi

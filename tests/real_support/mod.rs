@@ -1,7 +1,7 @@
 //! What the tests against real servers share: an nginx of their own, a server that misbehaves on purpose, and a client
 //! that calls the C interface the way a C program does.
 // Each test binary uses its part.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod client;
 pub mod nginx;
