@@ -41,8 +41,8 @@ pub struct Url<'a> {
     host: &'a str,
     literal: Option<IpAddr>,
     port: u16,
-    /// From the first `/` or `?` behind the authority to the fragment; may be empty.
-    rest: &'a str,
+    /// From the first `/` or `?` behind the authority to the fragment; may be empty. ASCII.
+    rest: &'a [u8],
 }
 
 /// Why a URL was refused.
@@ -73,25 +73,46 @@ impl UrlError {
 
 impl<'a> Url<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Url<'a>, UrlError> {
-        let text = check_bytes(bytes)?;
-        let (scheme, start) = scheme(text)?;
-        let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |i| start + i);
-        let authority = &text[start..end];
-        if let Some(i) = authority.find('@') {
+        // Each byte is classified once, and most searches are settled by the classes: this runs for every request.
+        let (scheme, start) = if bytes.starts_with(b"http://") {
+            (Scheme::Http, 7)
+        } else if bytes.starts_with(b"https://") {
+            (Scheme::Https, 8)
+        } else if classes(bytes) & REFUSED == 0 {
+            scheme(bytes)?
+        } else {
+            return Err(refused_byte(bytes));
+        };
+        let name_len = bytes[start..].iter().position(|&b| class(b) != 0).unwrap_or(bytes.len() - start);
+        let behind = &bytes[start + name_len..];
+        let seen = classes(behind);
+        if seen & REFUSED != 0 {
+            return Err(refused_byte(bytes));
+        }
+        let end = behind.iter().position(|&b| class(b) & END != 0).map_or(bytes.len(), |i| start + name_len + i);
+        let authority = &bytes[start..end];
+        if seen & AT != 0
+            && let Some(i) = find(authority, b'@')
+        {
             return refuse(start + i, "user name and password are not allowed in a URL; give credentials as options");
         }
-        let host_len = match authority.strip_prefix('[') {
-            Some(inside) => match inside.find(']') {
-                Some(i) => i + 2,
+        let host_len = match authority {
+            [b'[', ..] => match find(authority, b']') {
+                Some(i) => i + 1,
                 None => return refuse(start, "`[` of an IPv6 address without `]`"),
             },
-            None => authority.find(':').unwrap_or(authority.len()),
+            // A byte that has no place in a host is before the port.
+            _ => find(&authority[name_len..], b':').map_or(authority.len(), |i| name_len + i),
         };
         let (host, port) = authority.split_at(host_len);
-        let (host, literal) = parse_host(host, start)?;
+        let (host, literal) = parse_host(host, name_len, start)?;
         let port = parse_port(port, start + host_len)?.unwrap_or(scheme.default_port());
-        let rest = &text[end..];
-        let rest = rest.find('#').map_or(rest, |i| &rest[..i]);
+        let mut rest = &bytes[end..];
+        if seen & FRAGMENT != 0
+            && let Some(i) = find(rest, b'#')
+        {
+            rest = &rest[..i];
+        }
         Ok(Url { scheme, host, literal, port, rest })
     }
 
@@ -115,25 +136,21 @@ impl<'a> Url<'a> {
 
     /// Path without query; at least `/`.
     pub fn path(&self) -> &'a str {
-        match self.rest.find('?') {
-            Some(0) => "/",
-            Some(i) => &self.rest[..i],
-            None if self.rest.is_empty() => "/",
-            None => self.rest,
-        }
+        let len = find(self.rest, b'?').unwrap_or(self.rest.len());
+        if len == 0 { "/" } else { text(&self.rest[..len]) }
     }
 
     /// What stands behind the first `?`.
     pub fn query(&self) -> Option<&'a str> {
-        self.rest.split_once('?').map(|(_, query)| query)
+        find(self.rest, b'?').map(|i| text(&self.rest[i + 1..]))
     }
 
     /// Append the origin-form: path and query.
     pub fn push_target(&self, out: &mut Vec<u8>) {
-        if !self.rest.starts_with('/') {
+        if self.rest.first() != Some(&b'/') {
             out.push(b'/');
         }
-        out.extend_from_slice(self.rest.as_bytes());
+        out.extend_from_slice(self.rest);
     }
 
     /// Append `host` or `host:port`, the port only where it is not the scheme's own: the value of Host.
@@ -195,49 +212,94 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Refuse bytes that have no place anywhere in a URL; what is left is ASCII text.
-fn check_bytes(bytes: &[u8]) -> Result<&str, UrlError> {
-    let rule = |b| match b {
-        0 => Some("NUL is not allowed"),
-        b'\r' | b'\n' => Some("line ends are not allowed"),
-        b' ' => Some("a space is not allowed; write %20"),
-        0x01..=0x1f | 0x7f => Some("control characters are not allowed"),
-        0x80.. => Some("only ASCII is allowed; percent-encode the path and use punycode in the host"),
-        b'\\' => Some("a backslash is not allowed; write %5C"),
-        _ => None,
-    };
-    match bytes.iter().enumerate().find_map(|(at, &b)| rule(b).map(|rule| UrlError { at, rule })) {
-        Some(error) => Err(error),
-        None => std::str::from_utf8(bytes).map_err(|e| UrlError { at: e.valid_up_to(), rule: "only ASCII is allowed" }),
+// Classes of bytes. Those of a host name have none.
+
+/// Has no place anywhere in a URL. What else there is, is visible ASCII.
+const REFUSED: u8 = 1;
+/// Ends the authority.
+const END: u8 = 2;
+/// Begins a fragment, and ends the authority.
+const FRAGMENT: u8 = 4;
+const AT: u8 = 8;
+/// Anything else that is not part of a host name.
+const OTHER: u8 = 16;
+
+const CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = match b as u8 {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' => 0,
+            b'/' | b'?' => END,
+            b'#' => END | FRAGMENT,
+            b'@' => AT,
+            0..=b' ' | b'\\' | 0x7f.. => REFUSED,
+            _ => OTHER,
+        };
+        b += 1;
     }
+    table
+};
+
+const fn class(b: u8) -> u8 {
+    CLASS[b as usize]
+}
+
+/// Which classes occur.
+fn classes(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |seen, &b| seen | class(b))
+}
+
+fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
+    bytes.iter().position(|&b| b == wanted)
+}
+
+/// Part of a parsed URL as text; it is ASCII.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Name the first byte of the class `REFUSED`.
+fn refused_byte(bytes: &[u8]) -> UrlError {
+    let at = bytes.iter().position(|&b| class(b) & REFUSED != 0).unwrap_or_default();
+    let rule = match bytes[at] {
+        0 => "NUL is not allowed",
+        b'\r' | b'\n' => "line ends are not allowed",
+        b' ' => "a space is not allowed; write %20",
+        b'\\' => "a backslash is not allowed; write %5C",
+        0x80.. => "only ASCII is allowed; percent-encode the path and use punycode in the host",
+        _ => "control characters are not allowed",
+    };
+    UrlError { at, rule }
 }
 
 /// The scheme, and where the authority starts.
-fn scheme(text: &str) -> Result<(Scheme, usize), UrlError> {
-    let colon = match text.find([':', '/', '?', '#']) {
-        Some(i) if text.as_bytes()[i] == b':' => i,
+fn scheme(bytes: &[u8]) -> Result<(Scheme, usize), UrlError> {
+    let colon = match bytes.iter().position(|&b| b == b':' || class(b) & END != 0) {
+        Some(i) if bytes[i] == b':' => i,
         _ => return refuse(0, "a URL starts with http:// or https://"),
     };
-    let name = &text[..colon];
-    let scheme = if name.eq_ignore_ascii_case("http") {
+    let (name, behind) = bytes.split_at(colon);
+    let scheme = if name.eq_ignore_ascii_case(b"http") {
         Scheme::Http
-    } else if name.eq_ignore_ascii_case("https") {
+    } else if name.eq_ignore_ascii_case(b"https") {
         Scheme::Https
     } else {
         return refuse(0, OTHER_SCHEME);
     };
-    if !text[colon..].starts_with("://") {
+    if !behind.starts_with(b"://") {
         return refuse(colon, "`//` has to follow the scheme");
     }
     Ok((scheme, colon + 3))
 }
 
-fn parse_host(host: &str, at: usize) -> Result<(&str, Option<IpAddr>), UrlError> {
-    if let Some(inside) = host.strip_prefix('[') {
-        let inside = &inside[..inside.len() - 1];
-        if inside.contains('%') {
+/// `name_len`: how many bytes at the front are those of a host name.
+fn parse_host(host: &[u8], name_len: usize, at: usize) -> Result<(&str, Option<IpAddr>), UrlError> {
+    if let [b'[', inside @ .., b']'] = host {
+        if inside.contains(&b'%') {
             return refuse(at, "an IPv6 zone is not allowed in a URL");
         }
+        let inside = text(inside);
         return match inside.parse::<Ipv6Addr>() {
             Ok(address) => Ok((inside, Some(address.into()))),
             Err(_) => refuse(at, "no valid IPv6 address between `[` and `]`"),
@@ -249,27 +311,57 @@ fn parse_host(host: &str, at: usize) -> Result<(&str, Option<IpAddr>), UrlError>
     if host.len() > HOST_MAX {
         return refuse(at, "the host is longer than 255 bytes");
     }
-    if let Some(i) = host.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))) {
-        let rule = match &host.as_bytes()[i..] {
-            [b'%', b'0', b'0', ..] => "%00 is not allowed in a host",
-            [b'%', ..] => "percent-encoding is not allowed in a host",
-            _ => "a host consists of letters, digits, `-`, `.` and `_`",
-        };
-        return refuse(at + i, rule);
+    let rule = match &host[name_len..] {
+        [] => "",
+        [b'%', b'0', b'0', ..] => "%00 is not allowed in a host",
+        [b'%', ..] => "percent-encoding is not allowed in a host",
+        _ => "a host consists of letters, digits, `-`, `.` and `_`",
+    };
+    if !rule.is_empty() {
+        return refuse(at + name_len, rule);
     }
-    if ends_in_number(host) {
-        return match host.parse::<Ipv4Addr>() {
-            Ok(address) => Ok((host, Some(address.into()))),
-            Err(_) => refuse(at, "a host that ends in a number has to be an IPv4 address of four decimal numbers"),
-        };
+    match parse_ipv4(host) {
+        Some(address) => Ok((text(host), Some(address.into()))),
+        None if ends_in_number(host) => {
+            refuse(at, "a host that ends in a number has to be an IPv4 address of four decimal numbers")
+        }
+        None => Ok((text(host), None)),
     }
-    Ok((host, None))
+}
+
+/// Four decimal numbers without leading zeros, as the parser of `std` takes them. Requests to numeric hosts are common
+/// inside a data centre, and that parser takes as long as all the rest of the URL.
+fn parse_ipv4(host: &[u8]) -> Option<Ipv4Addr> {
+    // By its number of digits: the least value of an octet, so that it has no leading zero.
+    static LEAST: [u32; 4] = [256, 0, 10, 100];
+    let is_octet = |value, digits| digits < LEAST.len() && LEAST[digits] <= value && value <= 255;
+    // Most names are no candidates.
+    if host.len() > "255.255.255.255".len() || !host.first()?.is_ascii_digit() {
+        return None;
+    }
+    let (mut address, mut dots) = (0, 0);
+    let (mut octet, mut digits) = (0_u32, 0);
+    for &b in host {
+        let digit = b.wrapping_sub(b'0');
+        if digit < 10 {
+            // What wraps has too many digits.
+            octet = octet.wrapping_mul(10).wrapping_add(u32::from(digit));
+            digits += 1;
+        } else if b == b'.' && is_octet(octet, digits) {
+            address = address << 8 | octet;
+            dots += 1;
+            (octet, digits) = (0, 0);
+        } else {
+            return None;
+        }
+    }
+    (dots == 3 && is_octet(octet, digits)).then(|| Ipv4Addr::from_bits(address << 8 | octet))
 }
 
 /// Whether resolvers and other URL parsers may take the host for an IPv4 address.
-fn ends_in_number(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let last = host.rsplit('.').next().unwrap_or(host).as_bytes();
+fn ends_in_number(host: &[u8]) -> bool {
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let last = host.iter().rposition(|&b| b == b'.').map_or(host, |dot| &host[dot + 1..]);
     match last {
         [] => false,
         [b'0', b'x' | b'X', hex @ ..] => hex.iter().all(u8::is_ascii_hexdigit),
@@ -278,18 +370,22 @@ fn ends_in_number(host: &str) -> bool {
 }
 
 /// `""`, `":"` (both mean the default) or `":port"`.
-fn parse_port(text: &str, at: usize) -> Result<Option<u16>, UrlError> {
-    let Some(digits) = text.strip_prefix(':') else {
+fn parse_port(text: &[u8], at: usize) -> Result<Option<u16>, UrlError> {
+    let digits = match text {
+        [] | [b':'] => return Ok(None),
+        [b':', digits @ ..] => digits,
         // Only behind `]` can there be anything else.
-        return if text.is_empty() { Ok(None) } else { refuse(at, "only a port may follow `]`") };
+        _ => return refuse(at, "only a port may follow `]`"),
     };
-    if digits.is_empty() {
-        return Ok(None);
+    let mut port = 0_u32;
+    for b in digits {
+        if !b.is_ascii_digit() {
+            return refuse(at + 1, "the port is not a decimal number");
+        }
+        // Whatever is too large stays so, and never overflows.
+        port = (port * 10 + u32::from(b - b'0')).min(1 << 16);
     }
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return refuse(at + 1, "the port is not a decimal number");
-    }
-    match digits.parse() {
+    match u16::try_from(port) {
         Ok(0) => refuse(at + 1, "port 0 cannot be connected to"),
         Ok(port) => Ok(Some(port)),
         Err(_) => refuse(at + 1, "the port is over 65535"),
@@ -417,6 +513,18 @@ mod tests {
                     let rule = error.rule.replace("only a port may follow `]`", "behind `]`");
                     assert!(rule.contains(words), "{url:?}: {error}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn ipv4_as_std_parses_it() {
+        let octets = ["", "0", "00", "01", "9", "10", "99", "100", "199", "255", "256", "999", "1000", "1a", "a"];
+        for text in octets.iter().flat_map(|a| octets.map(|b| [format!("{a}.{b}"), format!("1.{a}.{b}")])).flatten() {
+            for host in
+                [&*text, &format!("{text}.3"), &format!("1.{text}"), &format!("1.{text}."), &format!(".{text}.2")]
+            {
+                assert_eq!(parse_ipv4(host.as_bytes()), host.parse().ok(), "{host}");
             }
         }
     }

@@ -12,6 +12,30 @@ pub const fn is_text(b: u8) -> bool {
     CLASS[b as usize] & TEXT != 0
 }
 
+/// Whether all are `tchar`. It does not stop at the first that is not: nearly always there is none.
+pub fn all_token(bytes: &[u8]) -> bool {
+    bytes.iter().fold(TOKEN, |all, &b| all & CLASS[b as usize]) != 0
+}
+
+/// Whether all may stand in a field value or a reason phrase.
+pub fn all_text(bytes: &[u8]) -> bool {
+    let (blocks, tail) = bytes.as_chunks::<16>();
+    // Arithmetic instead of the table, so that the compiler takes a block in one go.
+    let block_is_text =
+        |block: &[u8; 16]| block.iter().fold(true, |all, &b| all & ((b >= b' ' && b != 0x7f) | (b == b'\t')));
+    blocks.iter().all(block_is_text) && tail.iter().fold(TEXT, |all, &b| all & CLASS[b as usize]) != 0
+}
+
+/// Whether `bytes` are `lower` but for the case of letters. With length and letters known beforehand it takes no loop.
+pub fn eq_lower<const N: usize>(bytes: &[u8], lower: &[u8; N]) -> bool {
+    // The bit that tells the cases of a letter apart.
+    let case = |l: u8| if l.is_ascii_lowercase() { 0x20 } else { 0 };
+    <&[u8; N]>::try_from(bytes).is_ok_and(|bytes| {
+        let odd = bytes.iter().zip(lower).fold(0, |odd, (&b, &l)| odd | ((b | case(l)) ^ l));
+        odd == 0
+    })
+}
+
 pub const fn is_blank(b: u8) -> bool {
     b == b' ' || b == b'\t'
 }
@@ -34,19 +58,21 @@ pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The first LF. Eight bytes at a time: lines of a head are long enough for that to pay.
+#[inline]
 pub fn find_lf(bytes: &[u8]) -> Option<usize> {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (i, word) in words.iter().enumerate() {
+    let mut at = 0;
+    while let Some(word) = bytes[at..].first_chunk() {
         let x = u64::from_le_bytes(*word) ^ (LOW * b'\n' as u64);
         // The lowest byte that is zero in `x` has its high bit set here; a borrow can only spoil bytes above it.
         let hit = x.wrapping_sub(LOW) & !x & HIGH;
         if hit != 0 {
-            return Some(i * 8 + hit.trailing_zeros() as usize / 8);
+            return Some(at + hit.trailing_zeros() as usize / 8);
         }
+        at += 8;
     }
-    tail.iter().position(|&b| b == b'\n').map(|i| words.len() * 8 + i)
+    bytes[at..].iter().position(|&b| b == b'\n').map(|i| at + i)
 }
 
 const TOKEN: u8 = 1;
@@ -93,6 +119,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn all_of_a_class() {
+        for len in 0..40 {
+            for at in 0..len {
+                for b in 0..=255 {
+                    let mut bytes = vec![b'a'; len];
+                    bytes[at] = b;
+                    assert_eq!(
+                        (all_token(&bytes), all_text(&bytes)),
+                        (is_token(b), is_text(b)),
+                        "{b} at {at} of {len}"
+                    );
+                }
+            }
+        }
+        assert!(all_token(b"") && all_text(b""));
+    }
+
+    #[test]
+    fn eq_lower_is_eq_ignore_ascii_case() {
+        for b in 0..=255 {
+            for text in [[b, b'-', b'a'], [b'Z', b, b'a'], [b'Z', b'-', b]] {
+                assert_eq!(eq_lower(&text, b"z-a"), text.eq_ignore_ascii_case(b"z-a"), "{text:?}");
+            }
+        }
+        assert!(!eq_lower(b"z-", b"z-a") && !eq_lower(b"z-aa", b"z-a"));
     }
 
     #[test]

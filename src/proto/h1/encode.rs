@@ -12,7 +12,7 @@
 //! RFC 9112 sections 3 (request line), 3.2 (Host, target forms), 6.1, 6.2 (framing); RFC 9110 sections 5.1, 5.5
 //! (names, values), 6.5.1 (trailers), 9.1 (method), 10.1.1 (Expect).
 
-use super::bytes::{is_text, is_token, trim};
+use super::bytes::{all_text, all_token, eq_lower, is_text, is_token, trim};
 use super::framing::{content_length, has_token};
 pub use super::invalid::{Invalid, Problem, What};
 use crate::proto::url::{Scheme, Url};
@@ -185,7 +185,7 @@ impl<'s> Encoder<'s> {
         };
         let target = encoder.request_line(is_connect)?;
         let mut names = lines.clone().flatten();
-        if !names.any(|(name, _)| name.eq_ignore_ascii_case(b"host")) {
+        if !names.any(|(name, _)| eq_lower(name, b"host")) {
             encoder.own_host(is_connect);
         }
         for (index, line) in lines.enumerate() {
@@ -271,7 +271,7 @@ impl<'s> Encoder<'s> {
                 .map_err(|(what, words, rule)| Invalid::new(what, index, name, Problem::Is(words), rule))?;
         }
         let at = self.push(name, value);
-        if name.eq_ignore_ascii_case(b"host") {
+        if eq_lower(name, b"host") {
             self.authority = Some(at);
         }
         Ok(())
@@ -465,18 +465,17 @@ fn check_target(target: &[u8]) -> Result<(), Invalid> {
 }
 
 fn check_name(name: &[u8]) -> Result<(), Problem> {
-    match name.iter().find(|&&b| !is_token(b)) {
-        Some(&b) => Err(Problem::Byte(b)),
-        None if name.is_empty() => Err(Problem::Is("is empty")),
-        None => Ok(()),
+    if !name.is_empty() && all_token(name) {
+        return Ok(());
     }
+    Err(name.iter().find(|&&b| !is_token(b)).map_or(Problem::Is("is empty"), |&b| Problem::Byte(b)))
 }
 
 fn check_value(value: &[u8]) -> Result<(), Problem> {
-    match value.iter().find(|&&b| !is_text(b)) {
-        Some(&b) => Err(Problem::Byte(b)),
-        None => Ok(()),
+    if all_text(value) {
+        return Ok(());
     }
+    value.iter().find(|&&b| !is_text(b)).map_or(Ok(()), |&b| Err(Problem::Byte(b)))
 }
 
 fn no_field(line: &[u8]) -> Problem {

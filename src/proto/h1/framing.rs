@@ -6,7 +6,7 @@
 //! Stricter than section 6.3 where it leaves a choice: Transfer-Encoding and Content-Length together are refused,
 //! and the only transfer coding is `chunked`, once, as no other was asked for.
 
-use super::bytes::elements;
+use super::bytes::{elements, eq_lower};
 use crate::proto::{Fault, Head, Version};
 
 /// What of a request decides the framing of its response.
@@ -57,8 +57,8 @@ pub fn decide(asked: Asked, head: &Head<'_>) -> Result<(Framing, bool), Fault> {
 }
 
 /// Whether a `Connection` field value holds this option.
-pub fn has_token(value: &[u8], token: &[u8]) -> bool {
-    elements(value).any(|e| e.eq_ignore_ascii_case(token))
+pub fn has_token<const N: usize>(value: &[u8], token: &[u8; N]) -> bool {
+    elements(value).any(|e| eq_lower(e, token))
 }
 
 /// Add the digits of `list` (one value, or several equal ones) to what is known of the length.
@@ -86,18 +86,21 @@ struct Said {
 impl Said {
     fn of(head: &Head<'_>) -> Result<Said, Fault> {
         let mut said = Said::default();
-        for (name, value) in head.fields.iter() {
+        let bytes = head.fields.bytes;
+        for field in head.fields.table {
             // The length is compared first: most fields are settled by it.
-            match name.len() {
-                10 if name.eq_ignore_ascii_case(b"connection") => {
-                    said.close |= has_token(value, b"close");
-                    said.keep_alive |= has_token(value, b"keep-alive");
+            match field.name_len {
+                10 if eq_lower(field.name(bytes), b"connection") => {
+                    for option in elements(field.value(bytes)) {
+                        said.close |= eq_lower(option, b"close");
+                        said.keep_alive |= eq_lower(option, b"keep-alive");
+                    }
                 }
-                14 if name.eq_ignore_ascii_case(b"content-length") => {
-                    said.length = Some(content_length(said.length, value)?);
+                14 if eq_lower(field.name(bytes), b"content-length") => {
+                    said.length = Some(content_length(said.length, field.value(bytes))?);
                 }
-                17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                    if said.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                17 if eq_lower(field.name(bytes), b"transfer-encoding") => {
+                    if said.chunked || !eq_lower(field.value(bytes), b"chunked") {
                         return Err(Fault::TransferEncoding);
                     }
                     said.chunked = true;

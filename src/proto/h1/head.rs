@@ -14,12 +14,15 @@
 //! RFC 9112 sections 2.2 (message parsing), 4 (status line), 5 (field syntax), 7.1.2 (trailers).
 
 use super::Limits;
-use super::bytes::{find_lf, is_blank, is_text, is_token};
+use super::bytes::{all_text, find_lf, is_blank, is_token};
 use crate::proto::{Fault, Field, Fields, Head, Version};
 use std::borrow::Cow;
 
 /// Lines of a section that fit tables on the stack.
 const WARM: usize = 64;
+
+/// Lines of most sections. The tables have to be cleared beforehand, and those for [`WARM`] lines take 3 KiB.
+const USUAL: usize = 16;
 
 /// Bytes of `HTTP/1.1 200` and the one after it: what [`check_start`] judges.
 const START: usize = 13;
@@ -72,38 +75,39 @@ impl Scan {
     }
 
     fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Fault> {
-        let head_max = limits.head_max as usize;
-        loop {
-            let line = self.line as usize;
-            let line_end = line.saturating_add(limits.line_max as usize);
-            let window = line_end.min(head_max);
-            let from = (self.scanned as usize).max(line);
-            let to = input.len().min(window);
-            count_work(to.saturating_sub(from));
-            let Some(i) = input.get(from..to).and_then(find_lf) else {
-                if input.len() >= window {
-                    return Err(if line_end <= head_max { Fault::LineTooLong } else { Fault::HeadTooLarge });
+        let (line_max, head_max) = (limits.line_max as usize, limits.head_max as usize);
+        let seen = self.scanned as usize;
+        let window = &input[..input.len().min(head_max)];
+        count_work(window.len().saturating_sub(seen));
+        let mut from = seen;
+        while let Some(i) = window.get(from..).and_then(find_lf) {
+            let (lf, line) = (from + i, self.line as usize);
+            if lf - line >= line_max {
+                return Err(Fault::LineTooLong);
+            }
+            let has_cr = lf > line && input[lf - 1] == b'\r';
+            if !has_cr && !limits.allow_bare_lf {
+                return Err(Fault::BareLf);
+            }
+            if self.lines >= self.start_lines {
+                if lf - line == usize::from(has_cr) {
+                    return Ok(Some(lf + 1));
                 }
-                self.scanned = to as u32;
-                return Ok(None);
-            };
-            let lf = from + i;
-            let text_end = match lf.checked_sub(1) {
-                Some(cr) if cr >= line && input[cr] == b'\r' => cr,
-                _ if limits.allow_bare_lf => lf,
-                _ => return Err(Fault::BareLf),
-            };
-            let field_line = self.lines >= self.start_lines;
-            if field_line && text_end == line {
-                return Ok(Some(lf + 1));
+                if self.lines - self.start_lines >= limits.fields_max {
+                    return Err(Fault::TooManyFields);
+                }
             }
-            if field_line && self.fields() >= limits.fields_max as usize {
-                return Err(Fault::TooManyFields);
-            }
+            from = lf + 1;
+            self.line = from as u32;
             self.lines += 1;
-            self.line = lf as u32 + 1;
-            self.scanned = self.line;
         }
+        // The line in progress meets the narrower of the two limits first.
+        let line_end = (self.line as usize).saturating_add(line_max);
+        if input.len() >= line_end.min(head_max) {
+            return Err(if line_end <= head_max { Fault::LineTooLong } else { Fault::HeadTooLarge });
+        }
+        self.scanned = input.len() as u32;
+        Ok(None)
     }
 }
 
@@ -154,15 +158,21 @@ fn name_fault(bytes: &[u8], start_lines: u32, allow_fold: bool) -> Fault {
 
 /// `None` for a section that does not parse.
 fn with_table<R>(bytes: &[u8], start: usize, lines: usize, then: impl FnOnce(Fields<'_>) -> R) -> Option<R> {
-    if lines <= WARM {
-        let mut table = [Field::default(); WARM];
-        let n = fill(bytes, start, &mut [httparse::EMPTY_HEADER; WARM], &mut table)?;
-        Some(then(Fields { bytes, table: &table[..n] }))
+    if lines <= USUAL {
+        on_stack::<USUAL, R>(bytes, start, then)
+    } else if lines <= WARM {
+        on_stack::<WARM, R>(bytes, start, then)
     } else {
         let mut table = vec![Field::default(); lines];
         let n = fill(bytes, start, &mut vec![httparse::EMPTY_HEADER; lines], &mut table)?;
         Some(then(Fields { bytes, table: &table[..n] }))
     }
+}
+
+fn on_stack<const N: usize, R>(bytes: &[u8], start: usize, then: impl FnOnce(Fields<'_>) -> R) -> Option<R> {
+    let mut table = [Field::default(); N];
+    let n = fill(bytes, start, &mut [httparse::EMPTY_HEADER; N], &mut table)?;
+    Some(then(Fields { bytes, table: &table[..n] }))
 }
 
 fn fill<'b>(bytes: &'b [u8], start: usize, headers: &mut [httparse::Header<'b>], table: &mut [Field]) -> Option<usize> {
@@ -222,7 +232,7 @@ fn check_line(line: &[u8], first: bool, allow_fold: bool) -> Result<(), Fault> {
         }
         &line[colon + 1..]
     };
-    if value.iter().all(|&b| is_text(b)) { Ok(()) } else { Err(Fault::FieldByte) }
+    if all_text(value) { Ok(()) } else { Err(Fault::FieldByte) }
 }
 
 fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), Fault> {
@@ -232,7 +242,7 @@ fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), Fault> {
     };
     let status = code.iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0'));
     let reason = line.get(START..).unwrap_or_default();
-    if !reason.iter().all(|&b| is_text(b)) {
+    if !all_text(reason) {
         return Err(Fault::FieldByte);
     }
     // An unknown minor version is spoken to as 1.1 (RFC 9110 section 2.5).
@@ -243,6 +253,12 @@ fn status_line(line: &[u8]) -> Result<(Version, u16, &[u8]), Fault> {
 /// Judge the first bytes of a status line, as many of them as there are. The SP after the code may be missing
 /// together with the reason phrase, as it is from many servers.
 fn check_start(bytes: &[u8]) -> Result<(), Fault> {
+    // As nearly all of them are.
+    if let Some((b"HTTP/1.", [b'0'..=b'9', b' ', b'1'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ', ..])) =
+        bytes.split_first_chunk::<7>()
+    {
+        return Ok(());
+    }
     for (i, &b) in bytes.iter().enumerate() {
         match i {
             0..=4 if b != b"HTTP/"[i] => return Err(Fault::StatusLine),
