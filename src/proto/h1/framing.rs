@@ -91,7 +91,13 @@ impl Said {
             // The length is compared first: most fields are settled by it.
             match field.name_len {
                 10 if eq_lower(field.name(bytes), b"connection") => {
-                    for option in elements(field.value(bytes)) {
+                    let value = field.value(bytes);
+                    // As most servers say it.
+                    if eq_lower(value, b"keep-alive") {
+                        said.keep_alive = true;
+                        continue;
+                    }
+                    for option in elements(value) {
                         said.close |= eq_lower(option, b"close");
                         said.keep_alive |= eq_lower(option, b"keep-alive");
                     }

@@ -3,7 +3,11 @@
 //! Two steps. [`Scan`] looks for the empty line and remembers how far it has looked, so that a head fed in segments
 //! of one byte costs as much as one fed whole. [`read`] and [`read_trailers`] then parse the whole section once.
 //!
+//! A head that is there as a whole and in order, as nearly all are, takes neither: [`read_at_once`] lets the parser
+//! find its end.
+//!
 //! Invariants:
+//! - [`read_at_once`] takes nothing that [`Scan`] and [`read`] would not take as it does.
 //! - The verdict is the first violation in the order of the bytes, however they were cut. Limits, bare LF and the
 //!   first bytes of the status line are judged as their bytes arrive; every other rule is judged when its line is
 //!   complete, before anything that comes after it.
@@ -121,6 +125,28 @@ pub fn read<R>(bytes: &[u8], fields: usize, allow_fold: bool, then: impl FnOnce(
         .ok_or_else(|| name_fault(raw, 1, allow_fold))
 }
 
+/// Parse the head at the front of `input` and lend it to `then` together with its length, if it is there as a whole,
+/// within the limits, and every line of it ends in CRLF. `None` decides nothing: the head is then one for [`Scan`].
+pub fn read_at_once<R>(input: &[u8], limits: &Limits, then: impl FnOnce(&Head<'_>, usize) -> R) -> Option<R> {
+    let first = find_lf(input)? + 1;
+    let (version, status, reason) = status_line(input[..first].strip_suffix(b"\r\n")?).ok()?;
+    let mut table = [Field::default(); USUAL];
+    let (n, len) = fill(input, first, &mut [httparse::EMPTY_HEADER; USUAL], &mut table)?;
+    let table = &table[..n];
+    // The parser lets a line end in LF alone. It takes no folded lines: one starts with its name, where the last ends.
+    let mut line = 0;
+    for end in table.iter().map(|field| field.name as usize).chain([len - 2, len]) {
+        if end - line > limits.line_max as usize || !input[..end].ends_with(b"\r\n") {
+            return None;
+        }
+        line = end;
+    }
+    if len > limits.head_max as usize || n > limits.fields_max as usize {
+        return None;
+    }
+    Some(then(&Head { version, status, reason, fields: Fields { bytes: &input[..len], table } }, len))
+}
+
 /// Parse a whole trailer section.
 pub fn read_trailers<R>(
     bytes: &[u8],
@@ -164,19 +190,25 @@ fn with_table<R>(bytes: &[u8], start: usize, lines: usize, then: impl FnOnce(Fie
         on_stack::<WARM, R>(bytes, start, then)
     } else {
         let mut table = vec![Field::default(); lines];
-        let n = fill(bytes, start, &mut vec![httparse::EMPTY_HEADER; lines], &mut table)?;
+        let (n, _) = fill(bytes, start, &mut vec![httparse::EMPTY_HEADER; lines], &mut table)?;
         Some(then(Fields { bytes, table: &table[..n] }))
     }
 }
 
 fn on_stack<const N: usize, R>(bytes: &[u8], start: usize, then: impl FnOnce(Fields<'_>) -> R) -> Option<R> {
     let mut table = [Field::default(); N];
-    let n = fill(bytes, start, &mut [httparse::EMPTY_HEADER; N], &mut table)?;
+    let (n, _) = fill(bytes, start, &mut [httparse::EMPTY_HEADER; N], &mut table)?;
     Some(then(Fields { bytes, table: &table[..n] }))
 }
 
-fn fill<'b>(bytes: &'b [u8], start: usize, headers: &mut [httparse::Header<'b>], table: &mut [Field]) -> Option<usize> {
-    let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(&bytes[start..], headers) else {
+/// Parse field lines up to the empty line: how many there are, and where the next byte is.
+fn fill<'b>(
+    bytes: &'b [u8],
+    start: usize,
+    headers: &mut [httparse::Header<'b>],
+    table: &mut [Field],
+) -> Option<(usize, usize)> {
+    let Ok(httparse::Status::Complete((len, parsed))) = httparse::parse_headers(&bytes[start..], headers) else {
         return None;
     };
     let base = bytes.as_ptr().addr();
@@ -194,7 +226,7 @@ fn fill<'b>(bytes: &'b [u8], start: usize, headers: &mut [httparse::Header<'b>],
             value_len: header.value.len() as u32,
         };
     }
-    Some(parsed.len())
+    Some((parsed.len(), start + len))
 }
 
 /// Judge complete lines; `index` is the number of lines before them.

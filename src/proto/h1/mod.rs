@@ -294,10 +294,23 @@ impl H1 {
                             continue;
                         }
                     }
-                    let Some(len) = scan.find_end(rest, &self.limits)? else { return Ok(at) };
-                    let (lines, allow_fold) = (scan.fields(), self.limits.allow_obs_fold);
-                    let is_last = at + len == input.len();
-                    head::read(&rest[..len], lines, allow_fold, |head| self.on_head(head, is_last, sink))??;
+                    // A copy, because all of `self` is lent to what handles the head.
+                    let limits = Limits::clone(&self.limits);
+                    // Once a head, so that one that comes in pieces is not parsed with each.
+                    if !scan.started() {
+                        let read = |head: &Head<'_>, len| self.on_head(head, len == rest.len(), sink).map(|()| len);
+                        if let Some(len) = head::read_at_once(rest, &limits, read) {
+                            at += len?;
+                            continue;
+                        }
+                    }
+                    // The same once more: nothing has touched it.
+                    let State::Head { scan, .. } = &mut self.state else { continue };
+                    let Some(len) = scan.find_end(rest, &limits)? else { return Ok(at) };
+                    let lines = scan.fields();
+                    head::read(&rest[..len], lines, limits.allow_obs_fold, |head| {
+                        self.on_head(head, len == rest.len(), sink)
+                    })??;
                     at += len;
                 }
                 State::Length(left) => {
