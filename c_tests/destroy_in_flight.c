@@ -92,7 +92,7 @@ static void engine_ends(int drive, unsigned moment, int release)
     CHECK(!is_readable(chttp_queue_fd(queue)));
     CHECK_EQ(tally.terminals, begun);
     chttp_event event;
-    CHECK_EQ(chttp_queue_wait(queue, &event, 1, 0, MS_NS), 0);
+    CHECK_EQ(chttp_queue_wait(queue, &event, 1, 0, MS_NS), CHTTP_E_ENGINE_DOWN);
     chttp_queue_destroy(queue);
 }
 

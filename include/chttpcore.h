@@ -1435,7 +1435,8 @@ int32_t chttp_queue_drain(const struct chttp_queue *queue,
  * Context:   [any-thread]
  * Ownership: as for chttp_queue_drain().
  * Returns:   number of events (>= 0), 0 after the time or a wake-up; CHTTP_E_INTERRUPTED, CHTTP_E_INVALID_ARG,
- *            CHTTP_E_INVALID_SIZE, CHTTP_E_WRONG_THREAD, CHTTP_E_FORKED, CHTTP_E_IO.
+ *            CHTTP_E_INVALID_SIZE, CHTTP_E_WRONG_THREAD, CHTTP_E_FORKED, CHTTP_E_IO; CHTTP_E_ENGINE_DOWN when the engine
+ *            has ended and every event was taken.
  * Since:     0.1
  */
 int32_t chttp_queue_wait(const struct chttp_queue *queue,

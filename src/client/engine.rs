@@ -517,7 +517,8 @@ impl<B: Backend> Engine<B> {
         if self.is_stopped() { Err(e::CHTTP_E_ENGINE_DOWN) } else { Ok(()) }
     }
 
-    fn is_stopped(&self) -> bool {
+    /// It was stopped, or has failed: nothing new will happen.
+    pub fn is_stopped(&self) -> bool {
         self.state.load(Ordering::SeqCst) != RUNNING
     }
 

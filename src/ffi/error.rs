@@ -1,6 +1,6 @@
 //! Error codes as text, and the object that explains one.
 
-use super::guard::{address, guard, text};
+use super::guard::{address, guard, guard_or, text};
 use crate::client::failure::{Failure, Phase};
 use crate::error::{self as e, Category};
 use crate::mem::Block;
@@ -170,7 +170,7 @@ pub unsafe extern "C" fn chttp_error_is_retryable(error: *const chttp_error) -> 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_error_request_bytes_sent(error: *const chttp_error) -> u64 {
     // SAFETY: the caller's promise.
-    unsafe { failure(error) }.map_or(0, |f| f.request_bytes_sent)
+    guard_or(0, || unsafe { failure(error) }.ok().map(|f| f.request_bytes_sent))
 }
 
 /// Whether the exchange ran on a connection that had served before: 1, else 0.

@@ -34,6 +34,11 @@ pub fn guard(body: impl FnOnce() -> Result<i32, i32>) -> i32 {
     }
 }
 
+/// The same for one whose result is no code: `otherwise` stands for a failure.
+pub fn guard_or<T>(otherwise: T, body: impl FnOnce() -> Option<T>) -> T {
+    catch_unwind(AssertUnwindSafe(body)).ok().flatten().unwrap_or(otherwise)
+}
+
 /// Run an entry point that can explain itself through an error object.
 ///
 /// # Safety

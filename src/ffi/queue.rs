@@ -161,7 +161,8 @@ pub unsafe extern "C" fn chttp_queue_drain(
 /// Context:   [any-thread]
 /// Ownership: as for chttp_queue_drain().
 /// Returns:   number of events (>= 0), 0 after the time or a wake-up; CHTTP_E_INTERRUPTED, CHTTP_E_INVALID_ARG,
-///            CHTTP_E_INVALID_SIZE, CHTTP_E_WRONG_THREAD, CHTTP_E_FORKED, CHTTP_E_IO.
+///            CHTTP_E_INVALID_SIZE, CHTTP_E_WRONG_THREAD, CHTTP_E_FORKED, CHTTP_E_IO; CHTTP_E_ENGINE_DOWN when the engine
+///            has ended and every event was taken.
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_queue_wait(
@@ -181,6 +182,10 @@ pub unsafe extern "C" fn chttp_queue_wait(
             return Err(e::CHTTP_E_WRONG_THREAD);
         }
         match queue.engine.wait(&queue.inner, cap as usize, timeout(timeout_ns), |event| writer.put(event)) {
+            // Nothing will ever come: a loop around the wait must not spin.
+            Ok(drained) if drained.count == 0 && !drained.woken && queue.engine.is_stopped() => {
+                Err(e::CHTTP_E_ENGINE_DOWN)
+            }
             Ok(drained) => Ok(i32::try_from(drained.count).unwrap_or(i32::MAX)),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(e::CHTTP_E_INTERRUPTED),
             Err(_) => Err(e::CHTTP_E_IO),

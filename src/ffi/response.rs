@@ -1,6 +1,6 @@
 //! Looking into an answer.
 
-use super::guard::{Refusal, address, bytes, give, guard, text};
+use super::guard::{Refusal, address, bytes, give, guard, guard_or, text};
 use super::types::{chttp_field, chttp_timing};
 use crate::client::response::Response;
 use crate::error as e;
@@ -149,14 +149,16 @@ pub unsafe extern "C" fn chttp_response_header(
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_response_content_length(response: *const chttp_response) -> i64 {
-    // SAFETY: the caller's promise.
-    let Ok((r, tail)) = (unsafe { view(response) }) else { return i64::from(e::CHTTP_E_INVALID_ARG) };
-    let value = (0..r.field_count()).filter_map(|i| r.field(tail, i)).find_map(|(name, value)| {
-        // Copies that agree may stand in one list; the parser has checked that they do.
-        let first = value.split(|&b| b == b',').next()?.trim_ascii();
-        name.eq_ignore_ascii_case(b"content-length").then(|| std::str::from_utf8(first).ok()?.parse().ok())?
-    });
-    value.unwrap_or(i64::from(e::CHTTP_E_NOT_FOUND))
+    guard_or(i64::from(e::CHTTP_E_INVALID_ARG), || {
+        // SAFETY: the caller's promise.
+        let (r, tail) = unsafe { view(response) }.ok()?;
+        let value = (0..r.field_count()).filter_map(|i| r.field(tail, i)).find_map(|(name, value)| {
+            // Copies that agree may stand in one list; the parser has checked that they do.
+            let first = value.split(|&b| b == b',').next()?.trim_ascii();
+            name.eq_ignore_ascii_case(b"content-length").then(|| std::str::from_utf8(first).ok()?.parse().ok())?
+        });
+        Some(value.unwrap_or(i64::from(e::CHTTP_E_NOT_FOUND)))
+    })
 }
 
 /// The body of a collected answer, in one piece; empty for heads that came without.
