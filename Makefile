@@ -58,6 +58,7 @@ header: ## generate include/chttpcore.h from the Rust sources
 
 bench: ## the measurements (bench/run.sh)
 bench: build
+	$(call script,bench/instructions.sh)
 	$(call script,bench/run.sh)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)
