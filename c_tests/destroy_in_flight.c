@@ -7,11 +7,29 @@
  */
 #include "support/engine.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static struct test_server server;
 static char large_body[2 << 20];
-static uint16_t silent_port;
+static uint16_t silent_port, full_port;
+
+/* A listener whose queue of one is full, and stays so: connections to it hang. */
+static int full_listener(int *crowd, int n)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 0) == 0);
+    CHECK(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
+    full_port = ntohs(at.sin_port);
+    for (int i = 0; i < n; i++) {
+        crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        connect(crowd[i], (struct sockaddr *)&at, len);
+    }
+    return listener;
+}
 
 /* How many exchanges it begins. */
 static unsigned begin_all(chttp_engine *engine, chttp_queue *queue)
@@ -45,9 +63,11 @@ static unsigned begin_all(chttp_engine *engine, chttp_queue *queue)
     request.header_block = "Connection: upgrade\r\nUpgrade: echo\r\n";
     request.header_block_len = (size_t)CHTTP_NUL_TERMINATED;
     submit_one(engine, queue, &request);
-    /* A name that does not exist, and an address that nobody answers at: unreachable at once, or for a long time. */
-    submit_get(engine, queue, "http://no-such-host.invalid/", 0, 0);
-    submit_get(engine, queue, "http://192.0.2.1:9/", 0, 0);
+    /* A name, and a port that takes no more connections: its answer to ours never comes. */
+    snprintf(url, sizeof url, "http://localhost:%u/", silent_port);
+    submit_get(engine, queue, url, 0, 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", full_port);
+    submit_get(engine, queue, url, 0, 0);
     return n + 6;
 }
 
@@ -130,12 +150,15 @@ int main(void)
     CHECK_EQ(test_server_start(&server), 0);
     int listener = test_server_listen(&silent_port);
     CHECK(listener >= 0);
+    int crowd[4], full = full_listener(crowd, 4);
     for (int drive = 0; drive < DRIVES; drive++)
         for (unsigned moment = 0; moment < 8; moment++) {
             engine_ends(drive, moment, 0);
             engine_ends(drive, moment, 1);
             queue_ends(drive, moment);
         }
+    for (int i = 0; i < 4; i++) close(crowd[i]);
+    close(full);
     close(listener);
     test_server_stop(&server);
     return 0;

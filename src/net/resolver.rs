@@ -12,7 +12,7 @@
 use crate::net::sys::{self, GaiError};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fmt;
 use std::net::IpAddr;
@@ -71,14 +71,16 @@ pub type Lookup = dyn Fn(&CStr) -> Answer + Send + Sync;
 
 struct Job {
     host: CString,
-    done: Done,
+    id: u64,
 }
 
+/// What workers and the resolver share. A worker that is stuck in a lookup owns no more than a name: the answers' takers
+/// stand here, so that they, and what they keep alive, are gone when the resolver is.
 struct Gate {
-    open: bool,
     workers: usize,
-    /// Jobs that were taken on and not handed over.
-    pending: usize,
+    /// Who takes the answers of the jobs that were taken on and not handed over.
+    pending: HashMap<u64, Done>,
+    next: u64,
 }
 
 pub struct Resolver {
@@ -103,7 +105,7 @@ impl Resolver {
     /// With something else in the place of getaddrinfo.
     pub fn with_lookup(lookup: Arc<Lookup>) -> Resolver {
         let (jobs, queue) = unbounded();
-        let gate = Arc::new(Mutex::new(Gate { open: true, workers: 0, pending: 0 }));
+        let gate = Arc::new(Mutex::new(Gate { workers: 0, pending: HashMap::new(), next: 0 }));
         Resolver { jobs, queue, gate, lookup }
     }
 
@@ -112,7 +114,7 @@ impl Resolver {
     pub fn resolve(&self, host: &str, done: Done) {
         let Ok(host) = CString::new(host) else { return done(Err(ResolveError::NotFound)) };
         let mut gate = self.gate.lock();
-        if gate.pending >= gate.workers && gate.workers < MAX_WORKERS {
+        if gate.pending.len() >= gate.workers && gate.workers < MAX_WORKERS {
             match self.start(gate.workers) {
                 Ok(()) => gate.workers += 1,
                 // The workers there are will come to it.
@@ -123,9 +125,11 @@ impl Resolver {
                 }
             }
         }
-        gate.pending += 1;
+        let id = gate.next;
+        gate.next += 1;
+        gate.pending.insert(id, done);
         // The queue's other end is held by `self`: it cannot be disconnected.
-        let _ = self.jobs.send(Job { host, done });
+        let _ = self.jobs.send(Job { host, id });
     }
 
     fn start(&self, number: usize) -> std::io::Result<()> {
@@ -136,20 +140,19 @@ impl Resolver {
 
 impl Drop for Resolver {
     fn drop(&mut self) {
-        self.gate.lock().open = false;
+        let takers = std::mem::take(&mut self.gate.lock().pending);
+        drop(takers);
         // What is queued still would be worked off after the channel has closed.
         while self.queue.try_recv().is_ok() {}
     }
 }
 
 fn work(queue: &Receiver<Job>, gate: &Mutex<Gate>, lookup: &Lookup) {
-    while let Ok(Job { host, done }) = queue.recv() {
+    while let Ok(Job { host, id }) = queue.recv() {
         let answer = catch_unwind(AssertUnwindSafe(|| tidy(lookup(&host))));
         let mut gate = gate.lock();
-        gate.pending -= 1;
-        if !gate.open {
-            return;
-        }
+        // Nobody is left to take it: the resolver is gone.
+        let Some(done) = gate.pending.remove(&id) else { return };
         // A panic must not end the worker, which is counted.
         let _ = catch_unwind(AssertUnwindSafe(|| done(answer.unwrap_or(Err(ResolveError::Failed(libc::EAI_FAIL))))));
     }
@@ -248,7 +251,7 @@ mod tests {
             release.send(()).unwrap();
             told.recv().unwrap().unwrap();
             // The answer is handed over under the gate; after it the worker counts as idle.
-            assert_eq!(resolver.gate.lock().pending, 0);
+            assert!(resolver.gate.lock().pending.is_empty());
         }
         (0..7).for_each(|_| submit());
         let names: BTreeSet<_> = (0..4).map(|_| entered.recv().unwrap().unwrap()).collect();
