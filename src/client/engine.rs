@@ -31,7 +31,7 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -93,6 +93,8 @@ pub struct Engine<B: Backend> {
     perform_queues: Mutex<Vec<Arc<Queue>>>,
     /// Queues whose threads sleep for the lead.
     followers: Mutex<Vec<Arc<Queue>>>,
+    /// Somebody drained without looking at the sockets, because another thread led.
+    passed_by: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -122,6 +124,7 @@ impl<B: Backend> Engine<B> {
             queues: Mutex::default(),
             perform_queues: Mutex::default(),
             followers: Mutex::default(),
+            passed_by: AtomicBool::new(false),
             thread: Mutex::default(),
             settings,
         });
@@ -251,11 +254,11 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Take events without waiting.
-    pub fn drain(&self, queue: &Queue, max: usize, take: impl FnMut(Event)) -> Drained {
+    pub fn drain(&self, queue: &Queue, max: usize, mut take: impl FnMut(Event)) -> Drained {
         if self.settings.own_thread {
             return queue.drain(max, take);
         }
-        let Some(mut sleeper) = self.sleeper.try_lock() else {
+        let Some(mut sleeper) = self.sleeper.try_lock().or_else(|| self.pass_by()) else {
             // Another thread leads; it keeps the descriptor as it must be for what is left.
             let drained = queue.drain(max, take);
             if drained.left {
@@ -263,11 +266,18 @@ impl<B: Backend> Engine<B> {
             }
             return drained;
         };
-        if queue.is_empty() {
-            // After the end too: what made the descriptor readable has to be taken, or a loop would spin on it.
-            self.look(&mut sleeper, Some(Duration::ZERO)).ok();
+        // The sockets are looked at before the descriptor is left in peace: one edge may have told of them and of events.
+        // After the end too: what made the descriptor readable has to be taken, or a loop would spin on it.
+        let first = queue.is_empty();
+        if first {
+            self.look(&mut sleeper, None, Some(Duration::ZERO)).ok();
         }
-        let drained = queue.drain(max, take);
+        let mut drained = queue.drain(max, &mut take);
+        if !first && !drained.left {
+            self.look(&mut sleeper, None, Some(Duration::ZERO)).ok();
+            let more = queue.drain(max - drained.count, take);
+            drained = Drained { count: drained.count + more.count, left: more.left, woken: drained.woken | more.woken };
+        }
         let mut core = self.core.lock();
         self.settle(&mut core, drained.left, true);
         drop(core);
@@ -275,8 +285,36 @@ impl<B: Backend> Engine<B> {
         drained
     }
 
+    /// A drain finds somebody else in the lead, who is to say when he goes, unless he is gone by now: the edge that brought us
+    /// here may have told of sockets that he does not look at any more.
+    fn pass_by(&self) -> Option<MutexGuard<'_, Sleeper<B::Waiter>>> {
+        self.passed_by.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.sleeper.try_lock()
+    }
+
     /// Wait until events come, at most to `timeout`. `Interrupted` after a signal handler ran.
     pub fn wait(
+        &self,
+        queue: &Arc<Queue>,
+        max: usize,
+        timeout: Option<Duration>,
+        take: impl FnMut(Event),
+    ) -> io::Result<Drained> {
+        let outcome = self.wait_for(queue, max, timeout, take);
+        // Who leaves hands on what was meant for more than him: the end of the engine, and the lead, which he had, or was
+        // offered while he had reason to go.
+        if !self.settings.own_thread {
+            if let Some(sleeper) = self.sleeper.try_lock() {
+                self.let_go(sleeper);
+            }
+        } else if self.is_stopped() && queue.has_sleepers() {
+            queue.wakeup();
+        }
+        outcome
+    }
+
+    fn wait_for(
         &self,
         queue: &Arc<Queue>,
         max: usize,
@@ -301,7 +339,8 @@ impl<B: Backend> Engine<B> {
             }
             let left = deadline.map(|d| Duration::from_nanos(d - now));
             if self.settings.own_thread {
-                queue.sleep(left)?;
+                queue.doze();
+                queue.sleep(!self.is_stopped(), left)?;
             }
         }
     }
@@ -325,7 +364,7 @@ impl<B: Backend> Engine<B> {
             } else {
                 deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())))
             };
-            self.look(&mut sleeper, timeout).map(|()| {
+            self.look(&mut sleeper, Some(queue), timeout).map(|()| {
                 let came = queue.drain(max, take);
                 Drained { woken: came.woken || drained.woken, ..came }
             })
@@ -333,8 +372,6 @@ impl<B: Backend> Engine<B> {
         let left = outcome.as_ref().is_ok_and(|d| d.left);
         let mut core = self.core.lock();
         self.settle(&mut core, left, left);
-        drop(core);
-        self.let_go(sleeper);
         outcome
     }
 
@@ -349,12 +386,13 @@ impl<B: Backend> Engine<B> {
         if drained.count > 0 || drained.woken {
             return Ok(drained);
         }
+        // Announced first: whoever finds us in the list and offers the lead has to be heard.
+        queue.doze();
         self.followers.lock().push(queue.clone());
         // The lead may have become free before we stood in the list.
-        let slept = match self.sleeper.try_lock() {
-            Some(_) => Ok(()),
-            None => queue.sleep(deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())))),
-        };
+        let taken = self.sleeper.try_lock().is_none() && !self.is_stopped();
+        let left = deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())));
+        let slept = queue.sleep(taken, left);
         let mut followers = self.followers.lock();
         if let Some(at) = followers.iter().position(|q| Arc::ptr_eq(q, queue)) {
             followers.swap_remove(at);
@@ -366,6 +404,10 @@ impl<B: Backend> Engine<B> {
     /// Stop leading; somebody who follows takes over.
     fn let_go(&self, sleeper: MutexGuard<'_, Sleeper<B::Waiter>>) {
         drop(sleeper);
+        fence(Ordering::SeqCst);
+        if self.passed_by.load(Ordering::SeqCst) && self.passed_by.swap(false, Ordering::SeqCst) {
+            self.mail.alarm();
+        }
         if let Some(queue) = self.followers.lock().first() {
             queue.offer_turn();
         }
@@ -378,15 +420,24 @@ impl<B: Backend> Engine<B> {
         }
     }
 
-    /// Sleep for readiness and take a turn with what came.
-    fn look(&self, sleeper: &mut Sleeper<B::Waiter>, timeout: Option<Duration>) -> io::Result<()> {
+    /// Sleep for readiness and take a turn with what came. `queue` is the one whose events the thread waits for.
+    fn look(
+        &self,
+        sleeper: &mut Sleeper<B::Waiter>,
+        queue: Option<&Queue>,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let lead = |leads| queue.into_iter().for_each(|q| q.lead(leads));
         let mut timeout = timeout;
         if timeout != Some(Duration::ZERO) {
             let mut core = self.core.lock();
             if !self.mail.is_empty() {
                 self.turn(&mut core, |_| {});
             }
-            let busy = core.io.has_runnable() || !self.mail.doze();
+            // A turn of another thread may have published events of this queue; those to come will be heard.
+            lead(true);
+            let news = queue.is_some_and(|q| !q.is_empty() || q.is_woken());
+            let busy = core.io.has_runnable() || !self.mail.doze() || news || self.is_stopped();
             let due = core.next();
             drop(core);
             if busy {
@@ -399,6 +450,7 @@ impl<B: Backend> Engine<B> {
         let Sleeper { waiter, ready } = sleeper;
         ready.clear();
         let waited = waiter.wait(ready, timeout);
+        lead(false);
         let mut core = self.core.lock();
         self.turn(&mut core, |core| core.dispatch(ready));
         self.looked_at.store(core.io.now().0, Ordering::Relaxed);
@@ -555,7 +607,7 @@ impl<B: Backend> Engine<B> {
         }
         let Some(mut sleeper) = self.sleeper.try_lock() else { return core };
         drop(core);
-        self.look(&mut sleeper, Some(Duration::ZERO)).ok();
+        self.look(&mut sleeper, None, Some(Duration::ZERO)).ok();
         self.let_go(sleeper);
         self.core.lock()
     }
@@ -591,11 +643,15 @@ impl<B: Backend> Engine<B> {
 
     /// In the caller-driven drive: leave the descriptor as the contract wants it.
     fn settle(&self, core: &mut Core<B>, left: bool, fresh: bool) {
-        let events = || self.queues.lock().iter().filter_map(Weak::upgrade).any(|q| !q.is_empty() || q.is_woken());
+        let (mut events, mut news) = (false, false);
+        for queue in self.queues.lock().iter().filter_map(Weak::upgrade) {
+            news |= queue.take_news();
+            events |= !queue.is_empty() || queue.is_woken();
+        }
         // An engine that has ended does no work, and reads no mail.
         let work = !self.is_stopped() && (core.io.has_runnable() || !self.mail.doze());
-        let left = left || work || events();
-        core.settle(left, fresh && left);
+        let left = left || work || events;
+        core.settle(left, left && (fresh || events && news));
     }
 
     /// Take a turn: mail, then `work`, then the events. A panic ends the engine, not the process.

@@ -143,8 +143,8 @@ impl Gate {
                 if after == now {
                     return false;
                 }
-                // The reactor made room in between and may have missed the flag.
-                self.refused.store(false, Ordering::SeqCst);
+                // The reactor made room in between and may have missed the flag. It stays up: another thread may have been
+                // refused meanwhile, and one WRITABLE too many is no harm.
                 now = after;
                 continue;
             }

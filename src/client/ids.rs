@@ -87,7 +87,7 @@ impl Ids {
             s.live = true;
             let xid = pack(s.generation, slot);
             // Bodies of the former exchange may still be held by the application; their credit must not come here.
-            if Arc::strong_count(&s.gate) > 1 {
+            if Arc::get_mut(&mut s.gate).is_none() {
                 s.gate = Arc::new(Gate::new(self.mail.clone()));
             }
             s.gate.reset(xid);

@@ -20,7 +20,11 @@ impl Outbox {
         self.dirty = true;
         match self.staged.iter_mut().find(|s| Arc::ptr_eq(&s.queue, queue)) {
             Some(staged) => staged.events.push(event),
-            None => self.staged.push(Staged { queue: queue.clone(), events: vec![event] }),
+            None => {
+                // Queues that nobody but us holds are gone; those of `perform` go without a word.
+                self.staged.retain(|s| !s.events.is_empty() || Arc::strong_count(&s.queue) > 1);
+                self.staged.push(Staged { queue: queue.clone(), events: vec![event] });
+            }
         }
     }
 

@@ -396,14 +396,16 @@ pub unsafe extern "C" fn chttp_perform(
     // SAFETY: the caller's promise about all pointers.
     let code = unsafe {
         guard_explained(error, || {
-            let engine = chttp_engine::get(engine)?;
+            // Held for the whole call, which may be long: a thread that destroys the engine meanwhile ends the exchange, and the
+            // engine itself goes with the last who uses it.
+            let engine = chttp_engine::get(engine)?.clone();
             if response.is_null() {
                 return Err(wrong(e::CHTTP_E_INVALID_ARG, "response is NULL"));
             }
             if engine.is_own_thread() {
                 return Err(e::CHTTP_E_WRONG_THREAD.into());
             }
-            let mut request = read(engine, request.cast(), 0)?;
+            let mut request = read(&engine, request.cast(), 0)?;
             if matches!(request.body, Source::Stream) {
                 return Err(wrong(e::CHTTP_E_INVALID_BODY, "flags: CHTTP_REQ_STREAM_BODY needs a queue"));
             }

@@ -125,10 +125,30 @@ impl Queue {
         self.front.lock().is_empty() && self.back.lock().events.is_empty()
     }
 
-    /// Sleep until the signal is up. `Interrupted` after a signal handler ran.
-    pub fn sleep(&self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Announce a sleep: from here on the signal is heard. `sleep` must follow.
+    pub fn doze(&self) {
         self.signal.doze();
-        self.signal.sleep(self.is_empty() && self.wakeup.load(Ordering::SeqCst) == 0, timeout)
+    }
+
+    /// The announced sleep, if there is `reason` for one and no event: until the signal is up. `Interrupted` after a signal
+    /// handler ran.
+    pub fn sleep(&self, reason: bool, timeout: Option<Duration>) -> io::Result<()> {
+        self.signal.sleep(reason && self.is_empty() && !self.is_woken(), timeout)
+    }
+
+    /// Whether a thread sleeps here.
+    pub fn has_sleepers(&self) -> bool {
+        self.signal.has_sleepers()
+    }
+
+    /// A thread that waits here begins or ends to sleep for the whole engine.
+    pub fn lead(&self, leads: bool) {
+        self.signal.lead(leads);
+    }
+
+    /// Whether events came that the engine's descriptor has not shown yet.
+    pub fn take_news(&self) -> bool {
+        self.signal.take_news()
     }
 
     /// Wake a thread that sleeps here, so that it takes the turn.

@@ -5,30 +5,44 @@ use crate::net::sys;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The poll-fd of a queue, or what stands in for it.
 pub enum Signal {
     /// An eventfd of the queue's own: non-zero while raised.
-    EventFd(OwnedFd),
+    EventFd { fd: OwnedFd, asleep: AtomicU32 },
     /// The caller-driven drive: the application polls the engine's epoll descriptor, which whoever holds the turn leaves
     /// readable while events wait. Threads that wait for their turn sleep on an eventfd that only they watch.
-    Engine { notify: Arc<dyn Notify>, park: OwnedFd, asleep: AtomicU32 },
+    Engine {
+        notify: Arc<dyn Notify>,
+        park: OwnedFd,
+        asleep: AtomicU32,
+        /// A thread of this queue sleeps for the whole engine, where `park` is not heard.
+        leading: AtomicBool,
+        /// Raised since the last drain, and the engine's descriptor has not shown it yet.
+        news: AtomicBool,
+    },
 }
 
 impl Signal {
     pub fn eventfd() -> io::Result<Signal> {
-        Ok(Signal::EventFd(sys::eventfd()?))
+        Ok(Signal::EventFd { fd: sys::eventfd()?, asleep: AtomicU32::new(0) })
     }
 
     pub fn engine(notify: Arc<dyn Notify>) -> io::Result<Signal> {
-        Ok(Signal::Engine { notify, park: sys::eventfd()?, asleep: AtomicU32::new(0) })
+        Ok(Signal::Engine {
+            notify,
+            park: sys::eventfd()?,
+            asleep: AtomicU32::new(0),
+            leading: AtomicBool::new(false),
+            news: AtomicBool::new(false),
+        })
     }
 
     pub fn fd(&self) -> Option<RawFd> {
         match self {
-            Signal::EventFd(fd) => Some(fd.as_raw_fd()),
+            Signal::EventFd { fd, .. } => Some(fd.as_raw_fd()),
             Signal::Engine { .. } => None,
         }
     }
@@ -36,8 +50,14 @@ impl Signal {
     /// Make the descriptor readable, and raise a fresh edge if it was.
     pub fn raise(&self) {
         match self {
-            Signal::EventFd(fd) => post(fd),
-            Signal::Engine { .. } => self.unpark(),
+            Signal::EventFd { fd, .. } => post(fd),
+            Signal::Engine { notify, leading, news, .. } => {
+                news.store(true, Ordering::SeqCst);
+                if leading.load(Ordering::SeqCst) {
+                    notify.notify();
+                }
+                self.unpark();
+            }
         }
     }
 
@@ -60,32 +80,50 @@ impl Signal {
 
     /// Take readiness back. The engine lowers its own descriptor at the end of a turn.
     pub fn lower(&self) {
-        if let Signal::EventFd(fd) = self {
-            drop(sys::eventfd_read(fd.as_raw_fd()));
+        match self {
+            Signal::EventFd { fd, .. } => drop(sys::eventfd_read(fd.as_raw_fd())),
+            Signal::Engine { news, .. } => news.store(false, Ordering::SeqCst),
         }
+    }
+
+    /// Whether it was raised since it was lowered, or since the last call: the engine's descriptor owes a fresh edge.
+    pub fn take_news(&self) -> bool {
+        matches!(self, Signal::Engine { news, .. } if news.load(Ordering::SeqCst) && news.swap(false, Ordering::SeqCst))
+    }
+
+    /// A thread begins or ends to sleep for the whole engine.
+    pub fn lead(&self, leads: bool) {
+        if let Signal::Engine { leading, .. } = self {
+            leading.store(leads, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether a thread sleeps here, or has announced it.
+    pub fn has_sleepers(&self) -> bool {
+        let (Signal::EventFd { asleep, .. } | Signal::Engine { asleep, .. }) = self;
+        asleep.load(Ordering::SeqCst) > 0
     }
 
     /// Announce a sleep. Between this and `sleep` the sleeper looks once more whether it has to.
     pub fn doze(&self) {
-        if let Signal::Engine { asleep, .. } = self {
-            asleep.fetch_add(1, Ordering::SeqCst);
-        }
+        let (Signal::EventFd { asleep, .. } | Signal::Engine { asleep, .. }) = self;
+        asleep.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The announced sleep, or not: it ends when the signal is raised. `Interrupted` after a signal handler ran.
     pub fn sleep(&self, really: bool, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Signal::EventFd(fd) if really => sys::poll_readable(fd.as_raw_fd(), timeout).map(drop),
-            Signal::EventFd(_) => Ok(()),
-            Signal::Engine { park, asleep, .. } => {
-                let outcome = if really { sys::poll_readable(park.as_raw_fd(), timeout).map(drop) } else { Ok(()) };
-                // The last to wake takes the readiness back; until then it wakes all that sleep here.
-                if asleep.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    drop(sys::eventfd_read(park.as_raw_fd()));
-                }
-                outcome
-            }
+        let (fd, asleep) = match self {
+            Signal::EventFd { fd, asleep } => (fd, asleep),
+            Signal::Engine { park, asleep, .. } => (park, asleep),
+        };
+        let woken = if really { sys::poll_readable(fd.as_raw_fd(), timeout) } else { Ok(false) };
+        asleep.fetch_sub(1, Ordering::SeqCst);
+        // Whoever is woken takes the readiness back, so that it does not wake the others again and again: each call is
+        // answered by one of those who sleep here, and he takes the events, or the lead, or hands it on.
+        if let (Signal::Engine { park, .. }, Ok(true)) = (self, &woken) {
+            drop(sys::eventfd_read(park.as_raw_fd()));
         }
+        woken.map(drop)
     }
 }
 

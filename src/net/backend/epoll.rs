@@ -33,7 +33,7 @@ const WAKE: u64 = INTERNAL;
 const LINGER: u64 = INTERNAL + 1;
 const TIMER: u64 = INTERNAL + 2;
 
-/// Events that one wait takes at most; the rest stays in the kernel's list for the next.
+/// Events that one call of the kernel takes at most.
 const BATCH: usize = 256;
 
 const EDGE: i32 = libc::EPOLLET;
@@ -121,7 +121,8 @@ impl Backend for EpollBackend {
 
     fn waiter(&mut self) -> io::Result<EpollWaiter> {
         let none = sys::EpollEvent { events: 0, u64: 0 };
-        Ok(EpollWaiter { shared: Arc::clone(&self.shared), events: vec![none; BATCH].into_boxed_slice() })
+        let (shared, whole) = (Arc::clone(&self.shared), self.inline.is_some());
+        Ok(EpollWaiter { shared, events: vec![none; BATCH].into_boxed_slice(), whole })
     }
 
     fn notifier(&self) -> Arc<dyn Notify> {
@@ -208,17 +209,25 @@ impl Drop for EpollBackend {
 pub struct EpollWaiter {
     shared: Arc<Shared>,
     events: Box<[sys::EpollEvent]>,
+    /// Leave nothing for the next wait: an application that polls the set edge-triggered is told but once.
+    whole: bool,
 }
 
 impl Waiter for EpollWaiter {
     fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
-        let n = sys::epoll_wait(self.shared.epoll.as_raw_fd(), &mut self.events, timeout)?;
-        for event in &self.events[..n] {
-            if event.u64 < INTERNAL {
-                ready.push(Ready { token: Token(event.u64), edge: edge_of(event.events.cast_signed()) });
+        let mut n = sys::epoll_wait(self.shared.epoll.as_raw_fd(), &mut self.events, timeout)?;
+        loop {
+            for event in &self.events[..n] {
+                if event.u64 < INTERNAL {
+                    ready.push(Ready { token: Token(event.u64), edge: edge_of(event.events.cast_signed()) });
+                }
             }
+            if n < BATCH || !self.whole {
+                return Ok(());
+            }
+            // An error would come again in the next wait; what is reported already must not be lost by it.
+            n = sys::epoll_wait(self.shared.epoll.as_raw_fd(), &mut self.events, Some(Duration::ZERO)).unwrap_or(0);
         }
-        Ok(())
     }
 }
 
