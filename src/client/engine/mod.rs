@@ -8,6 +8,9 @@
 //!
 //! No mail is overlooked: a holder of the turn looks at the mailbox again after it let go.
 
+mod perform;
+mod waiting;
+
 use super::dialer::Dialer;
 use super::dispatch::Submission;
 use super::gate::Gate;
@@ -17,14 +20,14 @@ use super::turn::Core;
 use super::upload::{Piece, Source};
 use super::{Client, Request, Tally};
 use crate::error as e;
-use crate::net::backend::{Backend, Ready, Waiter};
+use crate::net::backend::{Backend, Ready};
 use crate::net::mailbox::Mailbox;
 use crate::net::reactor::Io;
 use crate::net::resolver::{Answer, Resolver};
 use crate::net::sys;
 use crate::pool;
-use crate::proto::{BodyLen, Tick};
-use crate::queue::{Drained, Event, Queue, Signal};
+use crate::proto::BodyLen;
+use crate::queue::{Queue, Signal};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::Cell;
@@ -55,8 +58,6 @@ const DOWN: u8 = 2;
 
 /// An engine that was not driven for this long looks at its sockets before it uses one again.
 const STALE_NS: u64 = 1_000_000_000;
-/// Queues that are kept for `perform`.
-const PERFORM_QUEUES_MAX: usize = 16;
 
 thread_local! {
     /// The engine whose thread this is; 0 on the application's threads.
@@ -253,262 +254,6 @@ impl<B: Backend> Engine<B> {
         if gate.is_open() { Ok(()) } else { Err(e::CHTTP_E_BAD_STATE) }
     }
 
-    /// Take events without waiting.
-    pub fn drain(&self, queue: &Queue, max: usize, mut take: impl FnMut(Event)) -> Drained {
-        if self.settings.own_thread {
-            return queue.drain(max, take);
-        }
-        let Some(mut sleeper) = self.sleeper.try_lock().or_else(|| self.pass_by()) else {
-            // Another thread leads; it keeps the descriptor as it must be for what is left.
-            let drained = queue.drain(max, take);
-            if drained.left {
-                self.mail.alarm();
-            }
-            return drained;
-        };
-        // The sockets are looked at before the descriptor is left in peace: one edge may have told of them and of events.
-        // After the end too: what made the descriptor readable has to be taken, or a loop would spin on it.
-        let first = queue.is_empty();
-        if first {
-            self.look(&mut sleeper, None, Some(Duration::ZERO)).ok();
-        }
-        let mut drained = queue.drain(max, &mut take);
-        if !first && !drained.left {
-            self.look(&mut sleeper, None, Some(Duration::ZERO)).ok();
-            let more = queue.drain(max - drained.count, take);
-            drained = Drained { count: drained.count + more.count, left: more.left, woken: drained.woken | more.woken };
-        }
-        let mut core = self.core.lock();
-        self.settle(&mut core, drained.left, true);
-        drop(core);
-        self.let_go(sleeper);
-        drained
-    }
-
-    /// A drain finds somebody else in the lead, who is to say when he goes, unless he is gone by now: the edge that brought us
-    /// here may have told of sockets that he does not look at any more.
-    fn pass_by(&self) -> Option<MutexGuard<'_, Sleeper<B::Waiter>>> {
-        self.passed_by.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        self.sleeper.try_lock()
-    }
-
-    /// Wait until events come, at most to `timeout`. `Interrupted` after a signal handler ran.
-    pub fn wait(
-        &self,
-        queue: &Arc<Queue>,
-        max: usize,
-        timeout: Option<Duration>,
-        take: impl FnMut(Event),
-    ) -> io::Result<Drained> {
-        let outcome = self.wait_for(queue, max, timeout, take);
-        // Who leaves hands on what was meant for more than him: the end of the engine, and the lead, which he had, or was
-        // offered while he had reason to go.
-        if !self.settings.own_thread {
-            if let Some(sleeper) = self.sleeper.try_lock() {
-                self.let_go(sleeper);
-            }
-        } else if self.is_stopped() && queue.has_sleepers() {
-            queue.wakeup();
-        }
-        outcome
-    }
-
-    fn wait_for(
-        &self,
-        queue: &Arc<Queue>,
-        max: usize,
-        timeout: Option<Duration>,
-        mut take: impl FnMut(Event),
-    ) -> io::Result<Drained> {
-        let deadline =
-            timeout.map(|t| sys::monotonic_ns().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)));
-        loop {
-            let stopped = self.is_stopped();
-            let drained = if stopped {
-                self.wake_followers();
-                self.drain(queue, max, &mut take)
-            } else if self.settings.own_thread {
-                queue.drain(max, &mut take)
-            } else {
-                self.lead(queue, max, deadline, &mut take)?
-            };
-            let now = sys::monotonic_ns();
-            if drained.count > 0 || drained.woken || stopped || deadline.is_some_and(|d| d <= now) || max == 0 {
-                return Ok(drained);
-            }
-            let left = deadline.map(|d| Duration::from_nanos(d - now));
-            if self.settings.own_thread {
-                queue.doze();
-                queue.sleep(!self.is_stopped(), left)?;
-            }
-        }
-    }
-
-    /// The caller-driven drive: lead for one sleep, or follow. Events of the queue are taken before and after.
-    fn lead(
-        &self,
-        queue: &Arc<Queue>,
-        max: usize,
-        deadline: Option<u64>,
-        take: &mut impl FnMut(Event),
-    ) -> io::Result<Drained> {
-        let Some(mut sleeper) = self.sleeper.try_lock() else { return self.follow(queue, max, deadline, take) };
-        let drained = queue.drain(max, &mut *take);
-        let outcome = if drained.count > 0 {
-            Ok(drained)
-        } else {
-            // A wake-up ends the wait and not the work: were there one before every wait, nothing would move.
-            let timeout = if drained.woken {
-                Some(Duration::ZERO)
-            } else {
-                deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())))
-            };
-            self.look(&mut sleeper, Some(queue), timeout).map(|()| {
-                let came = queue.drain(max, take);
-                Drained { woken: came.woken || drained.woken, ..came }
-            })
-        };
-        let left = outcome.as_ref().is_ok_and(|d| d.left);
-        let mut core = self.core.lock();
-        self.settle(&mut core, left, left);
-        outcome
-    }
-
-    fn follow(
-        &self,
-        queue: &Arc<Queue>,
-        max: usize,
-        deadline: Option<u64>,
-        take: &mut impl FnMut(Event),
-    ) -> io::Result<Drained> {
-        let drained = queue.drain(max, &mut *take);
-        if drained.count > 0 || drained.woken {
-            return Ok(drained);
-        }
-        // Announced first: whoever finds us in the list and offers the lead has to be heard.
-        queue.doze();
-        self.followers.lock().push(queue.clone());
-        // The lead may have become free before we stood in the list.
-        let taken = self.sleeper.try_lock().is_none() && !self.is_stopped();
-        let left = deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())));
-        let slept = queue.sleep(taken, left);
-        let mut followers = self.followers.lock();
-        if let Some(at) = followers.iter().position(|q| Arc::ptr_eq(q, queue)) {
-            followers.swap_remove(at);
-        }
-        drop(followers);
-        slept.map(|()| queue.drain(max, take))
-    }
-
-    /// Stop leading; somebody who follows takes over.
-    fn let_go(&self, sleeper: MutexGuard<'_, Sleeper<B::Waiter>>) {
-        drop(sleeper);
-        fence(Ordering::SeqCst);
-        if self.passed_by.load(Ordering::SeqCst) && self.passed_by.swap(false, Ordering::SeqCst) {
-            self.mail.alarm();
-        }
-        if let Some(queue) = self.followers.lock().first() {
-            queue.offer_turn();
-        }
-    }
-
-    /// Nobody will lead any more: all who wait for it go their way.
-    fn wake_followers(&self) {
-        for queue in self.followers.lock().iter() {
-            queue.offer_turn();
-        }
-    }
-
-    /// Sleep for readiness and take a turn with what came. `queue` is the one whose events the thread waits for.
-    fn look(
-        &self,
-        sleeper: &mut Sleeper<B::Waiter>,
-        queue: Option<&Queue>,
-        timeout: Option<Duration>,
-    ) -> io::Result<()> {
-        let lead = |leads| queue.into_iter().for_each(|q| q.lead(leads));
-        let mut timeout = timeout;
-        if timeout != Some(Duration::ZERO) {
-            let mut core = self.core.lock();
-            if !self.mail.is_empty() {
-                self.turn(&mut core, |_| {});
-            }
-            // A turn of another thread may have published events of this queue; those to come will be heard.
-            lead(true);
-            let news = queue.is_some_and(|q| !q.is_empty() || q.is_woken());
-            let busy = core.io.has_runnable() || !self.mail.doze() || news || self.is_stopped();
-            let due = core.next();
-            drop(core);
-            if busy {
-                timeout = Some(Duration::ZERO);
-            } else if due != Tick::NEVER {
-                let until = Duration::from_nanos(due.0.saturating_sub(sys::monotonic_ns()));
-                timeout = Some(timeout.map_or(until, |t| t.min(until)));
-            }
-        }
-        let Sleeper { waiter, ready } = sleeper;
-        ready.clear();
-        let waited = waiter.wait(ready, timeout);
-        lead(false);
-        let mut core = self.core.lock();
-        self.turn(&mut core, |core| core.dispatch(ready));
-        self.looked_at.store(core.io.now().0, Ordering::Relaxed);
-        waited
-    }
-
-    /// Run a request to its end on this thread.
-    pub fn perform(
-        &self,
-        request: Box<Request>,
-        timeout: Option<Duration>,
-        mut take: impl FnMut(Event) -> bool,
-    ) -> Result<(), i32> {
-        self.check()?;
-        let queue = match self.perform_queues.lock().pop() {
-            Some(queue) => queue,
-            None => Arc::new(Queue::new(self.signal()?)),
-        };
-        let mut xid = 0;
-        self.submit(&queue, std::iter::once(request), |id| xid = id)?;
-        let deadline =
-            timeout.map(|t| sys::monotonic_ns().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)));
-        let (mut ended, mut verdict) = (false, Ok(()));
-        while !ended {
-            let left = deadline
-                .filter(|_| verdict.is_ok())
-                .map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())));
-            let mut wanted = true;
-            let waited = self.wait(&queue, 64, left, |event| {
-                ended |= event.flags & crate::queue::event::flag::TERMINAL != 0;
-                if verdict.is_ok() {
-                    wanted &= take(event);
-                }
-            });
-            if ended || verdict.is_err() {
-                continue;
-            }
-            if waited.is_err() {
-                verdict = Err(e::CHTTP_E_INTERRUPTED);
-            } else if !wanted {
-                verdict = Err(e::CHTTP_E_TOO_LARGE);
-            } else if deadline.is_some_and(|d| d <= sys::monotonic_ns()) {
-                verdict = Err(e::CHTTP_E_TIMED_OUT);
-            } else if self.is_stopped() && !self.ids.is_live(xid) && queue.is_empty() {
-                return Err(e::CHTTP_E_ENGINE_DOWN);
-            } else {
-                continue;
-            }
-            // The exchange still ends in order; then the queue is clean for the next caller.
-            self.cancel(xid).ok();
-        }
-        let mut spare = self.perform_queues.lock();
-        if spare.len() < PERFORM_QUEUES_MAX {
-            spare.push(queue);
-        }
-        verdict
-    }
-
     /// A queue is gone: cancel its exchanges and drop its events.
     pub fn forget(&self, queue: &Arc<Queue>) {
         queue.close();
@@ -672,41 +417,6 @@ impl<B: Backend> Engine<B> {
                 // The sockets are beyond repair; the application is told all the same.
                 drop(catch_unwind(AssertUnwindSafe(|| core.collapse(&queues, false))));
             }
-        }
-    }
-
-    /// The engine's own thread.
-    fn run(&self) {
-        REACTOR_OF.set(std::ptr::from_ref(self) as usize);
-        let mut sleeper = self.sleeper.lock();
-        let Sleeper { waiter, ready } = &mut *sleeper;
-        while self.state.load(Ordering::SeqCst) == RUNNING {
-            let timeout = {
-                let core = self.core.lock();
-                if core.io.has_runnable() || !self.mail.doze() {
-                    Some(Duration::ZERO)
-                } else {
-                    let next = core.next();
-                    self.sleep_until.store(next.0, Ordering::SeqCst);
-                    (next != Tick::NEVER).then(|| Duration::from_nanos(next.0.saturating_sub(sys::monotonic_ns())))
-                }
-            };
-            ready.clear();
-            // A signal cannot come to this thread, and any other failure would come again: the turn decides.
-            let waited = waiter.wait(ready, timeout);
-            self.mail.awake();
-            self.sleep_until.store(0, Ordering::SeqCst);
-            let mut core = self.core.lock();
-            self.turn(&mut core, |core| core.dispatch(ready));
-            drop(core);
-            if waited.is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
-                break;
-            }
-        }
-        let mut core = self.core.lock();
-        // After a panic there is nothing left to end in order.
-        if self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst) != Err(DOWN) {
-            self.end(&mut core);
         }
     }
 
