@@ -8,6 +8,29 @@ struct Staged {
     events: Vec<Event>,
 }
 
+/// Queues that got events in a turn and are raised after it.
+#[derive(Default)]
+pub struct Calls {
+    /// Most engines have few queues, which then need no allocation.
+    few: [Option<Arc<Queue>>; 4],
+    more: Vec<Arc<Queue>>,
+}
+
+impl Calls {
+    fn add(&mut self, queue: Arc<Queue>) {
+        match self.few.iter_mut().find(|q| q.is_none()) {
+            Some(place) => *place = Some(queue),
+            None => self.more.push(queue),
+        }
+    }
+
+    pub fn raise(self) {
+        for queue in self.few.iter().flatten().chain(&self.more) {
+            queue.raise();
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct Outbox {
     staged: Vec<Staged>,
@@ -28,14 +51,14 @@ impl Outbox {
         }
     }
 
-    /// Publish everything.
-    pub fn publish(&mut self) {
+    /// Publish everything. Queues that are to be raised are added to `calls`.
+    pub fn publish(&mut self, calls: &mut Calls) {
         if !std::mem::take(&mut self.dirty) {
             return;
         }
         for staged in &mut self.staged {
-            if !staged.events.is_empty() {
-                staged.queue.publish(&mut staged.events);
+            if !staged.events.is_empty() && staged.queue.publish(&mut staged.events) {
+                calls.add(staged.queue.clone());
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::dispatch::{Submission, write_done};
 use super::engine::Mail;
+use super::outbox::Calls;
 use super::{Client, sink};
 use crate::error as e;
 use crate::net::backend::{Backend, Ready};
@@ -19,11 +20,12 @@ pub struct Core<B: Backend> {
     /// In the caller-driven drive: what the backend was told last.
     armed: Tick,
     lingering: bool,
+    calls: Calls,
 }
 
 impl<B: Backend> Core<B> {
     pub fn new(io: Io<B>, client: Client) -> Core<B> {
-        Core { io, client, armed: Tick::NEVER, lingering: false }
+        Core { io, client, armed: Tick::NEVER, lingering: false, calls: Calls::default() }
     }
 
     pub fn read_mail(&mut self, mailbox: &Mailbox<Mail>) {
@@ -60,8 +62,13 @@ impl<B: Backend> Core<B> {
 
     /// Publish the turn's events.
     pub fn publish(&mut self) {
-        self.client.outbox.publish();
+        self.client.outbox.publish(&mut self.calls);
         self.client.ids.release(&mut self.client.spent);
+    }
+
+    /// The queues that are to be raised once the turn is let go.
+    pub fn take_calls(&mut self) -> Calls {
+        std::mem::take(&mut self.calls)
     }
 
     /// When the next timer may run out.

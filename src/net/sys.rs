@@ -112,10 +112,14 @@ pub fn eventfd() -> io::Result<OwnedFd> {
 
 /// Add 1. Wakes edge-triggered watchers even if the counter was not zero. Safe in a signal handler.
 pub fn eventfd_write(fd: RawFd) -> io::Result<()> {
+    eventfd_add(fd, 1)
+}
+
+/// Add to the counter.
+pub fn eventfd_add(fd: RawFd, value: u64) -> io::Result<()> {
     count(&NOTIFIER_CALLS);
-    let one = 1u64;
-    // SAFETY: reads the eight bytes of `one`.
-    check_size(unsafe { libc::write(fd, (&raw const one).cast(), 8) }).map(drop)
+    // SAFETY: reads the eight bytes of `value`.
+    check_size(unsafe { libc::write(fd, (&raw const value).cast(), 8) }).map(drop)
 }
 
 /// Take the counter, leaving zero. `WouldBlock` if it was zero.

@@ -23,8 +23,10 @@ use std::time::Duration;
 #[derive(Default)]
 struct Back {
     events: Vec<Event>,
-    /// The signal was raised and no drain has begun since.
+    /// The signal was announced and no drain has begun since.
     raised: bool,
+    /// Raises of a descriptor that were announced and that no drain has read yet: it may read before they are written.
+    owed: u64,
     /// Destroyed by the application: events are dropped.
     closed: bool,
 }
@@ -62,7 +64,11 @@ impl Queue {
         self.signal.fd()
     }
 
-    /// Move all of `staged` into the queue. Whether anything waits in it afterwards.
+    /// Move all of `staged` into the queue. Whether `raise` must follow.
+    ///
+    /// Raising is a step of its own, so that nobody holds a lock meanwhile: whoever is woken runs at once, perhaps on this
+    /// very processor, and would have to wait for that lock.
+    #[must_use]
     pub fn publish(&self, staged: &mut Vec<Event>) -> bool {
         let mut back = self.back.lock();
         if back.closed {
@@ -71,18 +77,27 @@ impl Queue {
             return false;
         }
         if staged.is_empty() {
-            return !back.events.is_empty();
+            return false;
         }
         if back.events.is_empty() {
             std::mem::swap(&mut back.events, staged);
         } else {
             back.events.append(staged);
         }
-        if !back.raised {
-            back.raised = true;
-            self.signal.raise();
+        if std::mem::replace(&mut back.raised, true) {
+            return false;
         }
-        true
+        if self.signal.fd().is_some() {
+            back.owed += 1;
+            return true;
+        }
+        self.signal.raise();
+        false
+    }
+
+    /// Make the descriptor readable, after a `publish` that asked for it.
+    pub fn raise(&self) {
+        self.signal.raise();
     }
 
     /// Hand at most `max` events to `take`, oldest first.
@@ -95,9 +110,9 @@ impl Queue {
         {
             let mut back = self.back.lock();
             woken = self.wakeup.compare_exchange(WOKEN, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok();
-            if back.raised || woken {
+            if back.raised || woken || back.owed > 0 {
                 back.raised = false;
-                self.signal.lower();
+                back.owed = back.owed.saturating_sub(self.signal.lower());
             }
             if front.is_empty() && !back.events.is_empty() {
                 // A deque that is emptied and a vector that starts at its front trade places without copying.
@@ -115,6 +130,7 @@ impl Queue {
             left |= !back.events.is_empty();
             if left && !back.raised {
                 back.raised = true;
+                back.owed += u64::from(self.signal.fd().is_some());
                 self.signal.raise();
             }
         }
@@ -192,7 +208,11 @@ mod tests {
     #[test]
     fn what_is_published_behind_a_partial_drain_keeps_the_signal_up() {
         let queue = Queue::new(Signal::eventfd().unwrap());
-        let publish = |n: usize| queue.publish(&mut (0..n).map(|_| Event::default()).collect());
+        let publish = |n: usize| {
+            if queue.publish(&mut (0..n).map(|_| Event::default()).collect()) {
+                queue.raise();
+            }
+        };
         publish(3);
         assert_eq!(queue.drain(2, drop), Drained { count: 2, left: true, woken: false });
         publish(1);
@@ -203,5 +223,21 @@ mod tests {
             assert_eq!(drained.left, readable(&queue));
         }
         assert!(count == 2 && queue.is_empty());
+    }
+
+    #[test]
+    fn a_drain_between_publish_and_raise_leaves_no_signal_up() {
+        let queue = Queue::new(Signal::eventfd().unwrap());
+        assert!(queue.publish(&mut vec![Event::default()]));
+        assert_eq!(queue.drain(9, drop), Drained { count: 1, left: false, woken: false });
+        queue.wakeup();
+        assert!(queue.publish(&mut vec![Event::default()]), "a new non-empty period");
+        assert!(!queue.publish(&mut vec![Event::default()]));
+        assert_eq!(queue.drain(9, drop), Drained { count: 2, left: false, woken: true });
+        queue.raise();
+        queue.raise();
+        assert!(readable(&queue), "spurious, once");
+        assert_eq!(queue.drain(9, drop).count, 0);
+        assert!(!readable(&queue));
     }
 }

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+/// What a wake-up adds to the counter, so that it is told apart from raises, which add 1.
+const WAKE: u64 = 1 << 32;
+
 /// The poll-fd of a queue, or what stands in for it.
 pub enum Signal {
     /// An eventfd of the queue's own: non-zero while raised.
@@ -50,7 +53,7 @@ impl Signal {
     /// Make the descriptor readable, and raise a fresh edge if it was.
     pub fn raise(&self) {
         match self {
-            Signal::EventFd { fd, .. } => post(fd),
+            Signal::EventFd { fd, .. } => post(fd, 1),
             Signal::Engine { notify, leading, news, .. } => {
                 news.store(true, Ordering::SeqCst);
                 if leading.load(Ordering::SeqCst) {
@@ -63,10 +66,13 @@ impl Signal {
 
     /// Make a sleeper return although no event is there.
     pub fn wake(&self) {
-        if let Signal::Engine { notify, .. } = self {
-            notify.notify();
+        match self {
+            Signal::EventFd { fd, .. } => post(fd, WAKE),
+            Signal::Engine { notify, .. } => {
+                notify.notify();
+                self.raise();
+            }
         }
-        self.raise();
     }
 
     /// Wake a thread that sleeps for its turn.
@@ -74,15 +80,19 @@ impl Signal {
         if let Signal::Engine { park, asleep, .. } = self
             && asleep.load(Ordering::SeqCst) > 0
         {
-            post(park);
+            post(park, 1);
         }
     }
 
-    /// Take readiness back. The engine lowers its own descriptor at the end of a turn.
-    pub fn lower(&self) {
+    /// Take readiness back; returns how many raises of a descriptor that were. The engine lowers its own descriptor at the
+    /// end of a turn.
+    pub fn lower(&self) -> u64 {
         match self {
-            Signal::EventFd { fd, .. } => drop(sys::eventfd_read(fd.as_raw_fd())),
-            Signal::Engine { news, .. } => news.store(false, Ordering::SeqCst),
+            Signal::EventFd { fd, .. } => sys::eventfd_read(fd.as_raw_fd()).unwrap_or(0) % WAKE,
+            Signal::Engine { news, .. } => {
+                news.store(false, Ordering::SeqCst);
+                0
+            }
         }
     }
 
@@ -128,6 +138,6 @@ impl Signal {
 }
 
 /// A counter at its maximum refuses the write, and is readable: nothing is lost.
-fn post(fd: &OwnedFd) {
-    drop(sys::eventfd_write(fd.as_raw_fd()));
+fn post(fd: &OwnedFd, value: u64) {
+    drop(sys::eventfd_add(fd.as_raw_fd(), value));
 }

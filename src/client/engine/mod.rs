@@ -99,6 +99,34 @@ pub struct Engine<B: Backend> {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The turn. Letting go of it raises the queues that got events; not before, because whoever is woken may run at once and
+/// want the turn.
+struct Turn<'a, B: Backend>(Option<MutexGuard<'a, Core<B>>>);
+
+impl<B: Backend> std::ops::Deref for Turn<'_, B> {
+    type Target = Core<B>;
+
+    fn deref(&self) -> &Core<B> {
+        self.0.as_ref().expect("held until it is dropped")
+    }
+}
+
+impl<B: Backend> std::ops::DerefMut for Turn<'_, B> {
+    fn deref_mut(&mut self) -> &mut Core<B> {
+        self.0.as_mut().expect("held until it is dropped")
+    }
+}
+
+impl<B: Backend> Drop for Turn<'_, B> {
+    fn drop(&mut self) {
+        if let Some(mut core) = self.0.take() {
+            let calls = core.take_calls();
+            drop(core);
+            calls.raise();
+        }
+    }
+}
+
 impl<B: Backend> Engine<B> {
     pub fn new(settings: Settings, backend: B) -> io::Result<Arc<Engine<B>>> {
         Engine::with_resolver(settings, backend, Resolver::new())
@@ -197,7 +225,7 @@ impl<B: Backend> Engine<B> {
             Refused::Full => e::CHTTP_E_TOO_MANY_EXCHANGES,
         })?;
         let mut submissions = one.into_iter().chain(more);
-        if let Some(core) = self.core.try_lock() {
+        if let Some(core) = self.try_lock() {
             let core = self.refresh(core);
             if core.is_closed() {
                 self.ids.release(&mut submissions.map(|s| s.xid).collect());
@@ -259,11 +287,11 @@ impl<B: Backend> Engine<B> {
         queue.close();
         self.queues.lock().retain(|q| q.strong_count() > 0 && !std::ptr::eq(q.as_ptr(), Arc::as_ptr(queue)));
         // At once and not by mail: the application may free what its uploads had borrowed.
-        self.take_turn(self.core.lock(), |core| core.forget(queue));
+        self.take_turn(self.lock(), |core| core.forget(queue));
     }
 
     pub fn stats(&self) -> Stats {
-        let core = self.core.lock();
+        let core = self.lock();
         Stats {
             tally: core.client.tally,
             pool: core.client.pool.counts(),
@@ -274,7 +302,7 @@ impl<B: Backend> Engine<B> {
 
     /// Check every book against every other. For tests.
     pub fn audit(&self) {
-        let core = self.core.lock();
+        let core = self.lock();
         core.client.audit(&core.io);
     }
 
@@ -299,7 +327,7 @@ impl<B: Backend> Engine<B> {
         } else if was.is_ok() {
             // Whoever leads is woken and lets go of the turn.
             self.mail.alarm();
-            let mut core = self.core.lock();
+            let mut core = self.lock();
             self.end(&mut core);
             self.settle(&mut core, false, true);
         }
@@ -308,6 +336,14 @@ impl<B: Backend> Engine<B> {
         for queue in self.queues.lock().iter().filter_map(Weak::upgrade) {
             queue.wakeup();
         }
+    }
+
+    fn lock(&self) -> Turn<'_, B> {
+        Turn(Some(self.core.lock()))
+    }
+
+    fn try_lock(&self) -> Option<Turn<'_, B>> {
+        self.core.try_lock().map(|core| Turn(Some(core)))
     }
 
     fn check(&self) -> Result<(), i32> {
@@ -329,12 +365,12 @@ impl<B: Backend> Engine<B> {
         fence(Ordering::SeqCst);
         if self.is_stopped() {
             // The last turn may be over: then nobody but us reads this mail.
-            return self.turn(&mut self.core.lock(), |_| {});
+            return self.turn(&mut self.lock(), |_| {});
         }
         if self.settings.own_thread {
             return self.mail.ring();
         }
-        match self.core.try_lock() {
+        match self.try_lock() {
             Some(core) => self.take_turn(core, |_| {}),
             // The holder looks at the mailbox when it lets go. If it sleeps, it is woken.
             None => self.mail.ring(),
@@ -342,7 +378,7 @@ impl<B: Backend> Engine<B> {
     }
 
     /// A connection that nobody looked after may be dead by now: look before it is used.
-    fn refresh<'a>(&'a self, mut core: MutexGuard<'a, Core<B>>) -> MutexGuard<'a, Core<B>> {
+    fn refresh<'a>(&'a self, mut core: Turn<'a, B>) -> Turn<'a, B> {
         if self.settings.own_thread || core.client.pool.counts().idle == 0 {
             return core;
         }
@@ -354,11 +390,11 @@ impl<B: Backend> Engine<B> {
         drop(core);
         self.look(&mut sleeper, None, Some(Duration::ZERO)).ok();
         self.let_go(sleeper);
-        self.core.lock()
+        self.lock()
     }
 
     /// A turn on a thread that did not sleep for it: an application's thread that submits.
-    fn take_turn<'a>(&'a self, mut core: MutexGuard<'a, Core<B>>, work: impl FnOnce(&mut Core<B>)) {
+    fn take_turn<'a>(&'a self, mut core: Turn<'a, B>, work: impl FnOnce(&mut Core<B>)) {
         self.turn(&mut core, work);
         loop {
             if self.settings.own_thread {
@@ -378,7 +414,7 @@ impl<B: Backend> Engine<B> {
             if self.mail.is_empty() {
                 return;
             }
-            match self.core.try_lock() {
+            match self.try_lock() {
                 Some(again) => core = again,
                 None => return,
             }

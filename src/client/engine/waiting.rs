@@ -40,7 +40,7 @@ impl<B: Backend> Engine<B> {
             let more = queue.drain(max - drained.count, take);
             drained = Drained { count: drained.count + more.count, left: more.left, woken: drained.woken | more.woken };
         }
-        let mut core = self.core.lock();
+        let mut core = self.lock();
         self.settle(&mut core, drained.left, true);
         drop(core);
         self.let_go(sleeper);
@@ -132,7 +132,7 @@ impl<B: Backend> Engine<B> {
             })
         };
         let left = outcome.as_ref().is_ok_and(|d| d.left);
-        let mut core = self.core.lock();
+        let mut core = self.lock();
         self.settle(&mut core, left, left);
         outcome
     }
@@ -192,7 +192,7 @@ impl<B: Backend> Engine<B> {
         let lead = |leads| queue.into_iter().for_each(|q| q.lead(leads));
         let mut timeout = timeout;
         if timeout != Some(Duration::ZERO) {
-            let mut core = self.core.lock();
+            let mut core = self.lock();
             if !self.mail.is_empty() {
                 self.turn(&mut core, |_| {});
             }
@@ -213,7 +213,7 @@ impl<B: Backend> Engine<B> {
         ready.clear();
         let waited = waiter.wait(ready, timeout);
         lead(false);
-        let mut core = self.core.lock();
+        let mut core = self.lock();
         self.turn(&mut core, |core| core.dispatch(ready));
         self.looked_at.store(core.io.now().0, Ordering::Relaxed);
         waited
@@ -226,7 +226,7 @@ impl<B: Backend> Engine<B> {
         let Sleeper { waiter, ready } = &mut *sleeper;
         while self.state.load(Ordering::SeqCst) == RUNNING {
             let timeout = {
-                let core = self.core.lock();
+                let core = self.lock();
                 if core.io.has_runnable() || !self.mail.doze() {
                     Some(Duration::ZERO)
                 } else {
@@ -240,14 +240,14 @@ impl<B: Backend> Engine<B> {
             let waited = waiter.wait(ready, timeout);
             self.mail.awake();
             self.sleep_until.store(0, Ordering::SeqCst);
-            let mut core = self.core.lock();
+            let mut core = self.lock();
             self.turn(&mut core, |core| core.dispatch(ready));
             drop(core);
             if waited.is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
                 break;
             }
         }
-        let mut core = self.core.lock();
+        let mut core = self.lock();
         // After a panic there is nothing left to end in order.
         if self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst) != Err(DOWN) {
             self.end(&mut core);
