@@ -115,7 +115,7 @@ impl Default for Pool {
 
 impl Pool {
     /// Payload bytes of the blocks that a reactor receives into.
-    pub const RECEIVE: usize = 128 << 10;
+    pub const RECEIVE: usize = 64 << 10;
     /// Payload bytes of the largest pooled block.
     pub const LARGEST: usize = CLASSES[CLASSES.len() - 1];
 
