@@ -34,17 +34,17 @@ impl Category {
         })
     }
 
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> &'static std::ffi::CStr {
         match self {
-            Category::Argument => "argument",
-            Category::State => "state",
-            Category::Resolve => "resolve",
-            Category::Connect => "connect",
-            Category::Tls => "tls",
-            Category::Protocol => "protocol",
-            Category::Timeout => "timeout",
-            Category::Closed => "closed",
-            Category::Resource => "resource",
+            Category::Argument => c"argument",
+            Category::State => c"state",
+            Category::Resolve => c"resolve",
+            Category::Connect => c"connect",
+            Category::Tls => c"tls",
+            Category::Protocol => c"protocol",
+            Category::Timeout => c"timeout",
+            Category::Closed => c"closed",
+            Category::Resource => c"resource",
         }
     }
 }

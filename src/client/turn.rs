@@ -40,7 +40,6 @@ impl<B: Backend> Core<B> {
                 Mail::Nudge(xid) => client.nudge(io, xid),
                 Mail::Write(xid, piece) => client.write(io, xid, piece),
                 Mail::Resolved(host, answer) => client.resolved(io, &host, answer),
-                Mail::Stop => {}
             }
         }
     }

@@ -65,19 +65,7 @@ pub extern "C" fn chttp_error_describe(code: i32) -> *const c_char {
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn chttp_error_category(code: i32) -> *const c_char {
-    match e::row(code).and_then(|r| Category::of(r.code)) {
-        Some(Category::Argument) => c"argument",
-        Some(Category::State) => c"state",
-        Some(Category::Resolve) => c"resolve",
-        Some(Category::Connect) => c"connect",
-        Some(Category::Tls) => c"tls",
-        Some(Category::Protocol) => c"protocol",
-        Some(Category::Timeout) => c"timeout",
-        Some(Category::Closed) => c"closed",
-        Some(Category::Resource) => c"resource",
-        None => return std::ptr::null(),
-    }
-    .as_ptr()
+    e::row(code).and_then(|r| Category::of(r.code)).map_or(std::ptr::null(), |category| category.name().as_ptr())
 }
 
 /// The codes one after the other: the code at `index`, or 0 behind the last. Bindings make their exceptions from it.

@@ -172,6 +172,16 @@ fn timespec(d: Duration) -> libc::timespec {
     spec
 }
 
+/// The moment on the engine's clock at which a time from now is over.
+pub fn moment_after(time: Duration) -> u64 {
+    monotonic_ns().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The time from now to a moment on the engine's clock; none if it has passed.
+pub fn time_until(moment: u64) -> Duration {
+    Duration::from_nanos(moment.saturating_sub(monotonic_ns()))
+}
+
 /// The engine's clock.
 pub fn monotonic_ns() -> u64 {
     // SAFETY: `timespec` is plain numbers, for which zero is valid.
@@ -365,11 +375,6 @@ fn name_by(call: GetName, fd: RawFd) -> io::Result<Option<SocketAddr>> {
 /// The other end; `None` for a Unix socket.
 pub fn peer_name(fd: RawFd) -> io::Result<Option<SocketAddr>> {
     name_by(libc::getpeername, fd)
-}
-
-/// This end; `None` for a Unix socket.
-pub fn local_name(fd: RawFd) -> io::Result<Option<SocketAddr>> {
-    name_by(libc::getsockname, fd)
 }
 
 // --- files and any descriptor ---

@@ -49,7 +49,6 @@ pub enum Mail {
     Nudge(u64),
     Write(u64, Piece),
     Resolved(Box<str>, Answer),
-    Stop,
 }
 
 const RUNNING: u8 = 0;
@@ -317,7 +316,6 @@ impl<B: Backend> Engine<B> {
         self.ids.close();
         if self.settings.own_thread {
             if was.is_ok() {
-                self.mail.post(Mail::Stop);
                 self.mail.alarm();
             }
             if join && let Some(thread) = self.thread.lock().take() {

@@ -27,13 +27,10 @@ impl<B: Backend> Engine<B> {
         };
         let mut xid = 0;
         self.submit(&queue, std::iter::once(request), |id| xid = id)?;
-        let deadline =
-            timeout.map(|t| sys::monotonic_ns().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)));
+        let deadline = timeout.map(sys::moment_after);
         let (mut ended, mut verdict) = (false, Ok(()));
         while !ended {
-            let left = deadline
-                .filter(|_| verdict.is_ok())
-                .map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())));
+            let left = deadline.filter(|_| verdict.is_ok()).map(sys::time_until);
             let mut wanted = true;
             let waited = self.wait(&queue, 64, left, |event| {
                 ended |= event.flags & crate::queue::event::flag::TERMINAL != 0;

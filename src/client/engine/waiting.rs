@@ -83,8 +83,7 @@ impl<B: Backend> Engine<B> {
         timeout: Option<Duration>,
         mut take: impl FnMut(Event),
     ) -> io::Result<Drained> {
-        let deadline =
-            timeout.map(|t| sys::monotonic_ns().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX)));
+        let deadline = timeout.map(sys::moment_after);
         loop {
             let stopped = self.is_stopped();
             let drained = if stopped {
@@ -121,11 +120,7 @@ impl<B: Backend> Engine<B> {
             Ok(drained)
         } else {
             // A wake-up ends the wait and not the work: were there one before every wait, nothing would move.
-            let timeout = if drained.woken {
-                Some(Duration::ZERO)
-            } else {
-                deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())))
-            };
+            let timeout = if drained.woken { Some(Duration::ZERO) } else { deadline.map(sys::time_until) };
             self.look(&mut sleeper, Some(queue), timeout).map(|()| {
                 let came = queue.drain(max, take);
                 Drained { woken: came.woken || drained.woken, ..came }
@@ -153,7 +148,7 @@ impl<B: Backend> Engine<B> {
         self.followers.lock().push(queue.clone());
         // The lead may have become free before we stood in the list.
         let taken = self.sleeper.try_lock().is_none() && !self.is_stopped();
-        let left = deadline.map(|d| Duration::from_nanos(d.saturating_sub(sys::monotonic_ns())));
+        let left = deadline.map(sys::time_until);
         let slept = queue.sleep(taken, left);
         let mut followers = self.followers.lock();
         if let Some(at) = followers.iter().position(|q| Arc::ptr_eq(q, queue)) {
@@ -205,7 +200,7 @@ impl<B: Backend> Engine<B> {
             if busy {
                 timeout = Some(Duration::ZERO);
             } else if due != Tick::NEVER {
-                let until = Duration::from_nanos(due.0.saturating_sub(sys::monotonic_ns()));
+                let until = sys::time_until(due.0);
                 timeout = Some(timeout.map_or(until, |t| t.min(until)));
             }
         }
@@ -232,7 +227,7 @@ impl<B: Backend> Engine<B> {
                 } else {
                     let next = core.next();
                     self.sleep_until.store(next.0, Ordering::SeqCst);
-                    (next != Tick::NEVER).then(|| Duration::from_nanos(next.0.saturating_sub(sys::monotonic_ns())))
+                    (next != Tick::NEVER).then(|| sys::time_until(next.0))
                 }
             };
             ready.clear();
