@@ -3,6 +3,7 @@
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 CARGO ?= cargo
 
@@ -12,15 +13,19 @@ ABI := 0
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := build
 LIB := $(BUILD)/lib
+CMAKEDIR := $(LIBDIR)/cmake/chttpcore
 ARCHIVE := $(TARGET)/release/libchttpcore.a
 SHARED := $(LIB)/libchttpcore.so.$(VERSION)
 HEADERS := $(wildcard include/*.h include/*.hpp)
-# What `rustc --print native-static-libs` asks for; part of it is empty in glibc 2.34 and later.
-NATIVE_LIBS := -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+# What `rustc --print native-static-libs` asks for; part of it is empty in glibc 2.34 and later. The unwinder, -lgcc_s, is
+# left to the compiler's driver, which knows its other name in a program without shared libraries.
+NATIVE_LIBS := -lutil -lrt -lpthread -lm -ldl -lc
 HEADER_TOOL := CARGO_TARGET_DIR=$(BUILD)/tools $(CARGO) run --quiet --release --locked --manifest-path tools/header/Cargo.toml --
+# The program that prints the library's tables.
+TABLES := $(BUILD)/tools/tables
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test soak lint header bench fuzz install clean FORCE
+.PHONY: help build demo test soak lint header docs bench fuzz install wheel clean FORCE
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -28,18 +33,22 @@ help: ## list the verbs
 build: ## the libraries, the header and the pkg-config file, into build/
 build: $(LIB)/libchttpcore.so $(LIB)/libchttpcore.a $(LIB)/pkgconfig/chttpcore.pc $(HEADERS:include/%=$(BUILD)/include/%)
 
-demo: ## build, start a server on loopback and talk to it; or fetch URL=http://...
+demo: ## build, start servers on loopback and talk to them; or fetch URL=https://...
 demo: build
 	@CC='$(CC)' examples/demo/run.sh $(if $(filter command,$(origin URL)),'$(URL)')
 
 # Each part runs whatever became of the others; the last lines are those of `cargo test`, unless another part failed.
+# What it printed says whether the tests that docs/contract.md names were run, by whatever way one may be lost.
 test: ## everything that continuous integration runs
 	tests/deps.sh
 	@$(MAKE) --no-print-directory build
 	@failed=; \
 	    $(MAKE) --no-print-directory lint || failed="$$failed lint"; \
 	    tests/python.sh || failed="$$failed python"; \
-	    $(CARGO) test --no-fail-fast || failed="$$failed cargo-test"; \
+	    { $(CARGO) test --no-fail-fast 2>&1 && echo passed > $(BUILD)/verdict || echo failed > $(BUILD)/verdict; } | \
+	        tee $(BUILD)/test.log; \
+	    grep -q passed $(BUILD)/verdict || failed="$$failed cargo-test"; \
+	    python3 tests/ran.py $(BUILD)/test.log || failed="$$failed contract"; \
 	    test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
 soak: ## the long run under load (tests/soak.sh)
@@ -52,9 +61,15 @@ lint: ## formatters and linters of every language
 	$(CARGO) clippy --quiet --all-targets -- -D warnings
 	tests/python.sh lint
 
-header: ## generate include/chttpcore.h from the Rust sources
+header: ## generate include/chttpcore.h from the Rust sources, and the Python package's tables from it
 	@mkdir -p include
 	$(HEADER_TOOL) . include/chttpcore.h
+	python3 tools/python/table.py include/chttpcore.h bindings/python/c_http_core
+
+docs: ## generate docs/options.md and docs/errors.md from the library's tables
+docs: $(TABLES)
+	$(TABLES) options > docs/options.md
+	$(TABLES) errors > docs/errors.md
 
 bench: ## the measurements (bench/run.sh)
 bench: build
@@ -71,13 +86,21 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 
 install: ## into DESTDIR and PREFIX (/usr/local)
 install: build
-	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCLUDEDIR)'
+	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(INCLUDEDIR)' \
+	    '$(DESTDIR)$(MANDIR)/man3'
 	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/'
 	ln -sf libchttpcore.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/libchttpcore.so.$(ABI)'
 	ln -sf libchttpcore.so.$(ABI) '$(DESTDIR)$(LIBDIR)/libchttpcore.so'
 	install -m 644 $(LIB)/libchttpcore.a '$(DESTDIR)$(LIBDIR)/'
 	install -m 644 $(HEADERS) '$(DESTDIR)$(INCLUDEDIR)/'
+	install -m 644 docs/chttpcore.3 '$(DESTDIR)$(MANDIR)/man3/'
 	$(call pkgconfig,$(PREFIX),$(LIBDIR),$(INCLUDEDIR)) > '$(DESTDIR)$(LIBDIR)/pkgconfig/chttpcore.pc'
+	for file in chttpcore-config.cmake chttpcore-config-version.cmake; do \
+	    $(cmake) cmake/$$file.in > '$(DESTDIR)$(CMAKEDIR)'/$$file || exit 1; done
+
+wheel: ## the Python package with the library in it, for every Python from 3.9 on, into build/
+wheel: $(LIB)/libchttpcore.so
+	@cd bindings/python && python3 -c 'import build_backend; print("build/" + build_backend.build_wheel("../../build"))'
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
@@ -89,6 +112,10 @@ script = @if test -x $(1); then $(1); else echo '$(1) does not exist yet'; exit 
 # $(call pkgconfig,PREFIX,LIBDIR,INCLUDEDIR): the pkg-config file on standard output.
 pkgconfig = sed -e 's|@PREFIX@|$(1)|' -e 's|@LIBDIR@|$(2)|' -e 's|@INCLUDEDIR@|$(3)|' -e 's|@VERSION@|$(VERSION)|' \
     -e 's|@NATIVE_LIBS@|$(NATIVE_LIBS)|' chttpcore.pc.in
+
+# What fills in the files of the CMake package. They find the header by its way from where they stand.
+cmake = sed -e "s|@INCLUDE_FROM_CMAKE@|$$(realpath -ms --relative-to='$(CMAKEDIR)' '$(INCLUDEDIR)')|" \
+    -e 's|@VERSION@|$(VERSION)|' -e 's|@ABI@|$(ABI)|' -e 's|@NATIVE_LIBS@|$(NATIVE_LIBS)|'
 
 # Cargo decides whether the archive is stale; when it is not, its time stamp stays and nothing below runs.
 $(ARCHIVE): FORCE
@@ -126,6 +153,10 @@ $(LIB)/libchttpcore.a: $(ARCHIVE) $(SHARED)
 	@rm -f $@
 	ar rcs $@ $(BUILD)/obj/chttpcore.o
 	@rm $(BUILD)/obj/chttpcore.o
+
+$(TABLES): tools/docs/tables.c $(HEADERS) $(LIB)/libchttpcore.a
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 -Wall -Wextra -pedantic -Werror -Iinclude $< $(LIB)/libchttpcore.a $(NATIVE_LIBS) -o $@
 
 $(LIB)/pkgconfig/chttpcore.pc: chttpcore.pc.in Cargo.toml Makefile
 	@mkdir -p $(@D)

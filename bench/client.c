@@ -1,12 +1,15 @@
 /* Benchmark client: the library behind the command line of the harness that runs the peers.
  *
  *   client --url U --mode get|churn|download|upload|idle --conns N --streams S --seconds T --warmup W
- *          [--drive thread|caller] [--via fd|wait] [--requests N] [--upload-bytes N]
+ *          [--drive thread|caller] [--via fd|wait] [--requests N] [--upload-bytes N] [--ca PEM] [--resume]
  *
  * get: N x S requests always in flight. churn: the same, a new connection for each. download: a body, delivered piece by
- * piece. upload: a POST of --upload-bytes out of memory. idle: N connections are opened by N requests in flight at once,
- * and kept. The last line on stdout is a JSON object. --requests ends a run by count instead of by time; then `counters`
- * says what a request cost in system calls, and `rss` how memory went.
+ * piece. upload: a POST of --upload-bytes out of memory. idle: N connections are asked for at once, used by N requests in
+ * flight at once, and kept; memory is looked at a second later. The last line on stdout is a JSON object. --requests ends
+ * a run by count instead of by time; then `counters` says what a request cost in system calls, and `rss` how memory went.
+ *
+ * --ca: a file of authorities to trust, for https. --resume: TLS sessions are resumed; without it, churn makes a full
+ * handshake each time.
  *
  * --drive: the engine's own thread, or this one (default). --via: epoll on the queue's descriptor (default), or wait.
  * CHTTP_BENCH_DRIVE and CHTTP_BENCH_VIA are the same as environment variables.
@@ -26,8 +29,8 @@
 #define BATCH 256
 
 static struct {
-    const char *url, *mode, *drive, *via;
-    int conns, streams;
+    const char *url, *mode, *drive, *via, *ca;
+    int conns, streams, resume;
     double seconds, warmup;
     uint64_t requests, upload_bytes;
 } args = {.mode = "get", .drive = "caller", .via = "fd", .conns = 1, .streams = 1, .seconds = 2, .warmup = 0.3,
@@ -125,7 +128,10 @@ static unsigned handle(chttp_event *events, int n) {
         ended++;
         run.n++;
         if (e->error || e->arg != 200) {
-            if (run.errors++ == 0) fprintf(stderr, "%s, status %u\n", e->error ? chttp_error_name(e->error) : "answer", e->arg);
+            char text[512] = "";
+            if (e->error && e->obj) chttp_error_message(e->obj, text, sizeof text);
+            if (run.errors++ == 0)
+                fprintf(stderr, "%s, status %u, %s\n", e->error ? chttp_error_name(e->error) : "answer", e->arg, text);
         }
         hist_add(e->aux);
     }
@@ -148,9 +154,13 @@ static void parse(int argc, char **argv) {
     const char *env;
     if ((env = getenv("CHTTP_BENCH_DRIVE"))) args.drive = env;
     if ((env = getenv("CHTTP_BENCH_VIA"))) args.via = env;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        const char *k = argv[i], *v = argv[i + 1];
-        if (!strcmp(k, "--url")) args.url = v;
+    for (int i = 1; i < argc; i += 2) {
+        const char *k = argv[i], *v = i + 1 < argc ? argv[i + 1] : "";
+        if (!strcmp(k, "--resume")) {
+            args.resume = 1;
+            i--;
+        } else if (!strcmp(k, "--ca")) args.ca = v;
+        else if (!strcmp(k, "--url")) args.url = v;
         else if (!strcmp(k, "--mode")) args.mode = v;
         else if (!strcmp(k, "--drive")) args.drive = v;
         else if (!strcmp(k, "--via")) args.via = v;
@@ -165,7 +175,7 @@ static void parse(int argc, char **argv) {
             exit(2);
         }
     }
-    if (!args.url || argc % 2 == 0) {
+    if (!args.url) {
         fprintf(stderr, "usage: client --url U --mode get|churn|download|upload|idle ...\n");
         exit(2);
     }
@@ -178,8 +188,16 @@ static void open_engine(void) {
     chttp_config_set_i64(config, CHTTP_OPT_IO_THREADS, !strcmp(args.drive, "thread"), NULL);
     chttp_config_set_i64(config, CHTTP_OPT_MAX_CONNECTIONS_PER_HOST, args.conns, NULL);
     chttp_config_set_i64(config, CHTTP_OPT_MAX_CONNECTIONS, args.conns, NULL);
-    code = chttp_engine_new(config, &engine, NULL);
-    if (code < 0) die("engine", code);
+    if (args.ca) chttp_config_set_str(config, CHTTP_OPT_TLS_CA_FILE, args.ca, CHTTP_NUL_TERMINATED, NULL);
+    if (!strcmp(args.mode, "churn") && !args.resume) chttp_config_set_i64(config, CHTTP_OPT_TLS_SESSION_CACHE, 0, NULL);
+    chttp_error *error = NULL;
+    code = chttp_engine_new(config, &engine, &error);
+    if (code < 0) {
+        char text[512];
+        chttp_error_message(error, text, sizeof text);
+        fprintf(stderr, "%s\n", text);
+        die("engine", code);
+    }
     chttp_config_free(config);
     code = chttp_queue_new(engine, &queue);
     if (code < 0) die("queue", code);
@@ -188,22 +206,44 @@ static void open_engine(void) {
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, chttp_queue_fd(queue), &ev)) exit(1);
 }
 
+/* As many connections as there will be requests. */
+static void connect_all(void) {
+    chttp_event events[BATCH];
+    chttp_stats stats = {.size = sizeof stats};
+    int code = chttp_engine_preconnect(engine, &request, (uint32_t)args.conns, NULL);
+    if (code < 0) die("preconnect", code);
+    do {
+        handle(events, chttp_queue_wait(queue, events, BATCH, sizeof *events, 1000000));
+        if (chttp_engine_stats(engine, &stats, sizeof stats) < 0 || stats.connect_failures > 0) die("connections", -1);
+    } while (stats.connections_idle < (uint64_t)args.conns);
+}
+
 static void idle(void) {
     chttp_event events[BATCH];
+    uint64_t user, sys, user1, sys1, start = now_ns();
     long before = status_kb("VmRSS:");
+    cpu_us(&user, &sys);
+    connect_all();
     submit((unsigned)args.conns);
     while (run.n < (uint64_t)args.conns) {
         int n = next(events);
         if (n < 0) die("wait", n);
         handle(events, n);
     }
+    cpu_us(&user1, &sys1);
+    double opened = (double)(now_ns() - start) / 1e9, opens = (double)(user1 + sys1 - user - sys) / 1e6;
+    long peak = status_kb("VmHWM:");
+    /* What the requests needed is given back within a second. */
+    uint64_t until = now_ns() + 1000000000u;
+    while (now_ns() < until) handle(events, next(events));
     long after = status_kb("VmRSS:");
-    uint64_t user, sys, user1, sys1, until = now_ns() + (uint64_t)(args.seconds * 1e9);
+    until = now_ns() + (uint64_t)(args.seconds * 1e9);
     cpu_us(&user, &sys);
     while (now_ns() < until) handle(events, next(events));
     cpu_us(&user1, &sys1);
-    printf("{\"idle\":%d,\"rss0_kb\":%ld,\"rss_kb\":%ld,\"b_per_conn\":%.0f,\"idle_cpu_us_per_s\":%.1f,\"errors\":%llu}\n",
-           args.conns, before, after, (double)(after - before) * 1024.0 / args.conns,
+    printf("{\"idle\":%d,\"opened_in_s\":%.3f,\"opened_cpu_s\":%.3f,\"rss0_kb\":%ld,\"rss_peak_kb\":%ld,\"rss_kb\":%ld,"
+           "\"b_per_conn\":%.0f,\"idle_cpu_us_per_s\":%.1f,\"errors\":%llu}\n",
+           args.conns, opened, opens, before, peak, after, (double)(after - before) * 1024.0 / args.conns,
            (double)(user1 + sys1 - user - sys) / args.seconds, (unsigned long long)run.errors);
 }
 

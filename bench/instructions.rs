@@ -8,7 +8,7 @@ use chttpcore::client::upload::Source;
 use chttpcore::client::{Engine, Request, Settings};
 use chttpcore::net::backend::Address;
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Script};
-use chttpcore::pool::OriginKey;
+use chttpcore::pool::{Bind, OriginKey};
 use chttpcore::proto::h1::encode::{Spec, encode};
 use chttpcore::proto::url::Url;
 use chttpcore::queue::event::{flag, kind};
@@ -56,7 +56,14 @@ fn request(engine: &Engine<MockBackend>) -> Box<Request> {
     Box::new(Request {
         token: 0,
         head,
-        origin: OriginKey { scheme: url.scheme(), host: url.host().into(), port: url.port(), unix: None },
+        origin: OriginKey {
+            scheme: url.scheme(),
+            host: url.host().into(),
+            port: url.port(),
+            to: None,
+            bind: Bind::default(),
+            tls: None,
+        },
         body: Source::None,
         collect: true,
         close: false,

@@ -125,6 +125,7 @@ static void no_response(const chttp_response *response)
     CHECK_EQ(chttp_response_body(response, &data, &len), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_response_timing(response, &timing, sizeof timing), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_response_peer(response, text, sizeof text), CHTTP_E_INVALID_ARG);
+    CHECK_EQ(chttp_response_local(response, text, sizeof text), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_response_connection_reused(response), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_response_attempt(response), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_response_content_length(response), CHTTP_E_INVALID_ARG);

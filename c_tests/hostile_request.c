@@ -153,7 +153,7 @@ static void bodies(void)
 
 static void structs(void)
 {
-    for (unsigned bit = 5; bit < 32; bit++)
+    for (unsigned bit = 6; bit < 32; bit++)
         WITH(r.flags = 1u << bit, CHTTP_E_UNKNOWN_FLAG, "flags");
     WITH(r.reserved = 1, CHTTP_E_UNSUPPORTED_FIELD, "reserved");
     static const uint32_t sizes[] = {0, 1, 15, 4097, UINT32_MAX};
@@ -173,7 +173,7 @@ static void structs(void)
         REFUSED(&larger.request, CHTTP_E_UNSUPPORTED_FIELD, "fields");
     }
     REFUSED(NULL, CHTTP_E_INVALID_ARG, "request");
-    TEXT(url, "https://127.0.0.1/", CHTTP_E_UNSUPPORTED_SCHEME);
+    TEXT(url, "ftp://127.0.0.1/", CHTTP_E_UNSUPPORTED_SCHEME);
     TEXT(url, "ftp://127.0.0.1/", CHTTP_E_UNSUPPORTED_SCHEME);
 }
 

@@ -76,7 +76,7 @@ int main(void)
             pest_stop(&pest);
 
             /* An exchange under way survives, and its answer arrives by more calls. */
-            test_server_url(&server, "/delay/50", url, sizeof url);
+            test_server_url(&server, "/delay/500", url, sizeof url);
             submit_get(engine, queue, url, CHTTP_REQ_COLLECT, 5);
             int before = handled, interrupted = 0, n;
             pest_start(&pest);

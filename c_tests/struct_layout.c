@@ -32,7 +32,7 @@ AT(chttp_field, name_len, 8);
 AT(chttp_field, value, 16);
 AT(chttp_field, value_len, 24);
 
-_Static_assert(sizeof(chttp_request) == 224, "chttp_request");
+_Static_assert(sizeof(chttp_request) == 288, "chttp_request");
 AT(chttp_request, size, 0);
 AT(chttp_request, flags, 4);
 AT(chttp_request, token, 8);
@@ -63,15 +63,34 @@ AT(chttp_request, write_timeout_ns, 192);
 AT(chttp_request, first_byte_timeout_ns, 200);
 AT(chttp_request, read_timeout_ns, 208);
 AT(chttp_request, expect_timeout_ns, 216);
+AT(chttp_request, tls_timeout_ns, 224);
+AT(chttp_request, tls, 232);
+AT(chttp_request, connect_to, 240);
+AT(chttp_request, connect_to_len, 248);
+AT(chttp_request, local_address, 256);
+AT(chttp_request, local_address_len, 264);
+AT(chttp_request, interface, 272);
+AT(chttp_request, interface_len, 280);
 
-_Static_assert(sizeof(chttp_timing) == 40, "chttp_timing");
+_Static_assert(sizeof(chttp_timing) == 56, "chttp_timing");
 AT(chttp_timing, size, 0);
 AT(chttp_timing, connected_ns, 8);
 AT(chttp_timing, sent_ns, 16);
 AT(chttp_timing, first_byte_ns, 24);
 AT(chttp_timing, connect_took_ns, 32);
+AT(chttp_timing, dns_took_ns, 40);
+AT(chttp_timing, tls_took_ns, 48);
 
-_Static_assert(sizeof(chttp_stats) == 136, "chttp_stats");
+_Static_assert(sizeof(chttp_tls_info) == 40, "chttp_tls_info");
+AT(chttp_tls_info, size, 0);
+AT(chttp_tls_info, version, 4);
+AT(chttp_tls_info, resumed, 8);
+AT(chttp_tls_info, reserved, 12);
+AT(chttp_tls_info, cipher_suite, 16);
+AT(chttp_tls_info, group, 24);
+AT(chttp_tls_info, alpn, 32);
+
+_Static_assert(sizeof(chttp_stats) == 216, "chttp_stats");
 AT(chttp_stats, size, 0);
 AT(chttp_stats, submitted, 8);
 AT(chttp_stats, succeeded, 16);
@@ -89,6 +108,16 @@ AT(chttp_stats, socket_calls, 104);
 AT(chttp_stats, notifier_calls, 112);
 AT(chttp_stats, poll_calls, 120);
 AT(chttp_stats, epoll_ctl_calls, 128);
+AT(chttp_stats, connections_closed, 136);
+AT(chttp_stats, closed_idle, 144);
+AT(chttp_stats, closed_age, 152);
+AT(chttp_stats, closed_by_peer, 160);
+AT(chttp_stats, closed_failed, 168);
+AT(chttp_stats, closed_evicted, 176);
+AT(chttp_stats, closed_not_reusable, 184);
+AT(chttp_stats, dials, 192);
+AT(chttp_stats, queued, 200);
+AT(chttp_stats, queued_max, 208);
 
 _Static_assert(sizeof(chttp_option) == 64, "chttp_option");
 AT(chttp_option, id, 0);
@@ -102,6 +131,21 @@ AT(chttp_option, unlimited, 48);
 AT(chttp_option, since, 52);
 AT(chttp_option, doc, 56);
 
+_Static_assert(sizeof(chttp_mock_step) == 32, "chttp_mock_step");
+AT(chttp_mock_step, kind, 0);
+AT(chttp_mock_step, flags, 4);
+AT(chttp_mock_step, data, 8);
+AT(chttp_mock_step, len, 16);
+AT(chttp_mock_step, number, 24);
+
+_Static_assert(sizeof(chttp_mock_record) == 32, "chttp_mock_record");
+AT(chttp_mock_record, size, 0);
+AT(chttp_mock_record, flags, 4);
+AT(chttp_mock_record, sent, 8);
+AT(chttp_mock_record, unread, 16);
+AT(chttp_mock_record, closed, 24);
+AT(chttp_mock_record, step, 28);
+
 int main(void)
 {
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_EVENT), sizeof(chttp_event));
@@ -111,7 +155,10 @@ int main(void)
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_STATS), sizeof(chttp_stats));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_OPTION), sizeof(chttp_option));
     CHECK_EQ(chttp_struct_size(0), 0);
-    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_OPTION + 1), 0);
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_TLS_INFO), sizeof(chttp_tls_info));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_STEP), sizeof(chttp_mock_step));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_RECORD), sizeof(chttp_mock_record));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_RECORD + 1), 0);
     CHECK_EQ(chttp_struct_size(UINT32_MAX), 0);
     CHECK_EQ(chttp_version(), CHTTP_VERSION);
     char text[32];

@@ -1,4 +1,9 @@
-/* One request at a time: get URL. The body goes to standard output. */
+/*
+ * One request at a time: get URL, http or https. The body goes to standard output.
+ *
+ * A server's certificate is verified against the system's authorities, or those that SSL_CERT_FILE names. If it is
+ * refused, the message says which check failed and what the certificate is for.
+ */
 #include <chttpcore.h>
 
 #include <stdio.h>
@@ -20,11 +25,16 @@ int main(int argc, char **argv)
         const char *body;
         size_t len;
         chttp_response_body(response, &body, &len);
-        fprintf(stderr, "status %d, %zu bytes\n", (int)chttp_response_status(response), len);
+        fprintf(stderr, "status %d, %zu bytes", (int)chttp_response_status(response), len);
+        chttp_tls_info tls;
+        if (chttp_response_tls(response, &tls, sizeof tls) == 0) {
+            fprintf(stderr, ", TLS 1.%d, %s", tls.version == 12 ? 2 : 3, tls.cipher_suite);
+        }
+        fprintf(stderr, "\n");
         fwrite(body, 1, len, stdout);
         chttp_release(response);
     } else {
-        char message[256] = "";
+        char message[1024] = "";
         chttp_error_message(error, message, sizeof message);
         fprintf(stderr, "%s: %s\n", chttp_error_name(code), message);
         chttp_release(error);

@@ -13,7 +13,7 @@ static chttp_xid xid;
 
 static _Noreturn void die(const char *what, int32_t code, chttp_error *error)
 {
-    char message[256] = "";
+    char message[1024] = "";
     chttp_error_message(error, message, sizeof message);
     fprintf(stderr, "%s: %s %s\n", what, chttp_error_name(code), message);
     exit(1);

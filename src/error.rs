@@ -98,6 +98,10 @@ pub const CHTTP_E_INVALID_HEADER: i32 = -112;
 pub const CHTTP_E_INVALID_BODY: i32 = -113;
 /// This combination is valid but not supported by this library.
 pub const CHTTP_E_UNSUPPORTED: i32 = -114;
+/// A TLS setting cannot be used: a file that is not there, no PEM, a key that does not fit its certificate.
+pub const CHTTP_E_INVALID_TLS: i32 = -115;
+/// A network setting cannot be used: no address, no interface name, an override that is malformed.
+pub const CHTTP_E_INVALID_ROUTE: i32 = -116;
 
 /// No such exchange: the id is stale, was never valid, or belongs to another engine.
 pub const CHTTP_E_NOT_FOUND: i32 = -201;
@@ -131,6 +135,33 @@ pub const CHTTP_E_CONNECT_UNREACHABLE: i32 = -402;
 pub const CHTTP_E_CONNECT_RESET: i32 = -403;
 /// The connection could not be made; see os_errno.
 pub const CHTTP_E_CONNECT_FAILED: i32 = -404;
+
+/// The TLS handshake failed for a reason that has no code of its own; the message tells it.
+pub const CHTTP_E_TLS_HANDSHAKE: i32 = -501;
+/// The peer ended TLS with an alert (RFC 8446 section 6); the native code is its number.
+pub const CHTTP_E_TLS_ALERT: i32 = -502;
+/// What came is no TLS, or breaks its rules; often plain HTTP on the other side.
+pub const CHTTP_E_TLS_PROTOCOL: i32 = -503;
+/// The peer and the settings have no version, cipher suite or group in common.
+pub const CHTTP_E_TLS_INCOMPATIBLE: i32 = -504;
+/// The certificate has expired (RFC 5280 section 4.1.2.5).
+pub const CHTTP_E_TLS_CERT_EXPIRED: i32 = -505;
+/// The certificate is not valid yet.
+pub const CHTTP_E_TLS_CERT_NOT_YET_VALID: i32 = -506;
+/// The certificate is for other names (RFC 9525).
+pub const CHTTP_E_TLS_CERT_NAME: i32 = -507;
+/// No trusted authority vouches for the certificate.
+pub const CHTTP_E_TLS_CERT_UNKNOWN_CA: i32 = -508;
+/// The certificate was revoked, or its revocation list is out of date or missing.
+pub const CHTTP_E_TLS_CERT_REVOKED: i32 = -509;
+/// The certificate or its chain breaks another rule; the message tells it.
+pub const CHTTP_E_TLS_CERT_INVALID: i32 = -510;
+/// No key of the certificate chain is among the pinned ones (RFC 7469 section 2.6).
+pub const CHTTP_E_TLS_PIN: i32 = -511;
+/// No protocol of the ALPN list is spoken by the peer (RFC 7301).
+pub const CHTTP_E_TLS_ALPN: i32 = -512;
+/// The peer closed the connection during the handshake.
+pub const CHTTP_E_TLS_CLOSED: i32 = -513;
 
 /// The status line is malformed (RFC 9112 section 4).
 pub const CHTTP_E_STATUS_LINE: i32 = -601;
@@ -227,6 +258,8 @@ pub const CHTTP_E_TOO_LARGE: i32 = -905;
 pub const CHTTP_E_TOO_MANY_FILES: i32 = -906;
 /// The engine carries as many exchanges as it can.
 pub const CHTTP_E_TOO_MANY_EXCHANGES: i32 = -907;
+/// As many exchanges wait for a connection as may (option max_waiting): the load is shed.
+pub const CHTTP_E_TOO_MANY_WAITING: i32 = -908;
 
 /// Every code, in the order of its number.
 pub const TABLE: &[Row] = &[
@@ -289,6 +322,17 @@ pub const TABLE: &[Row] = &[
         text: c"this combination is valid but not supported by this library",
     },
     Row {
+        code: CHTTP_E_INVALID_TLS,
+        name: c"CHTTP_E_INVALID_TLS",
+        text:
+            c"a TLS setting cannot be used: a file that is not there, no PEM, a key that does not fit its certificate",
+    },
+    Row {
+        code: CHTTP_E_INVALID_ROUTE,
+        name: c"CHTTP_E_INVALID_ROUTE",
+        text: c"a network setting cannot be used: no address, no interface name, an override that is malformed",
+    },
+    Row {
         code: CHTTP_E_NOT_FOUND,
         name: c"CHTTP_E_NOT_FOUND",
         text: c"no such exchange: the id is stale, was never valid, or belongs to another engine",
@@ -338,6 +382,71 @@ pub const TABLE: &[Row] = &[
         code: CHTTP_E_CONNECT_FAILED,
         name: c"CHTTP_E_CONNECT_FAILED",
         text: c"the connection could not be made; see os_errno",
+    },
+    Row {
+        code: CHTTP_E_TLS_HANDSHAKE,
+        name: c"CHTTP_E_TLS_HANDSHAKE",
+        text: c"the TLS handshake failed for a reason that has no code of its own; the message tells it",
+    },
+    Row {
+        code: CHTTP_E_TLS_ALERT,
+        name: c"CHTTP_E_TLS_ALERT",
+        text: c"the peer ended TLS with an alert (RFC 8446 section 6); the native code is its number",
+    },
+    Row {
+        code: CHTTP_E_TLS_PROTOCOL,
+        name: c"CHTTP_E_TLS_PROTOCOL",
+        text: c"what came is no TLS, or breaks its rules; often plain HTTP on the other side",
+    },
+    Row {
+        code: CHTTP_E_TLS_INCOMPATIBLE,
+        name: c"CHTTP_E_TLS_INCOMPATIBLE",
+        text: c"the peer and the settings have no version, cipher suite or group in common",
+    },
+    Row {
+        code: CHTTP_E_TLS_CERT_EXPIRED,
+        name: c"CHTTP_E_TLS_CERT_EXPIRED",
+        text: c"the certificate has expired (RFC 5280 section 4.1.2.5)",
+    },
+    Row {
+        code: CHTTP_E_TLS_CERT_NOT_YET_VALID,
+        name: c"CHTTP_E_TLS_CERT_NOT_YET_VALID",
+        text: c"the certificate is not valid yet",
+    },
+    Row {
+        code: CHTTP_E_TLS_CERT_NAME,
+        name: c"CHTTP_E_TLS_CERT_NAME",
+        text: c"the certificate is for other names (RFC 9525)",
+    },
+    Row {
+        code: CHTTP_E_TLS_CERT_UNKNOWN_CA,
+        name: c"CHTTP_E_TLS_CERT_UNKNOWN_CA",
+        text: c"no trusted authority vouches for the certificate",
+    },
+    Row {
+        code: CHTTP_E_TLS_CERT_REVOKED,
+        name: c"CHTTP_E_TLS_CERT_REVOKED",
+        text: c"the certificate was revoked, or its revocation list is out of date or missing",
+    },
+    Row {
+        code: CHTTP_E_TLS_CERT_INVALID,
+        name: c"CHTTP_E_TLS_CERT_INVALID",
+        text: c"the certificate or its chain breaks another rule; the message tells it",
+    },
+    Row {
+        code: CHTTP_E_TLS_PIN,
+        name: c"CHTTP_E_TLS_PIN",
+        text: c"no key of the certificate chain is among the pinned ones (RFC 7469 section 2.6)",
+    },
+    Row {
+        code: CHTTP_E_TLS_ALPN,
+        name: c"CHTTP_E_TLS_ALPN",
+        text: c"no protocol of the ALPN list is spoken by the peer (RFC 7301)",
+    },
+    Row {
+        code: CHTTP_E_TLS_CLOSED,
+        name: c"CHTTP_E_TLS_CLOSED",
+        text: c"the peer closed the connection during the handshake",
     },
     Row {
         code: CHTTP_E_STATUS_LINE,
@@ -508,6 +617,11 @@ pub const TABLE: &[Row] = &[
         code: CHTTP_E_TOO_MANY_EXCHANGES,
         name: c"CHTTP_E_TOO_MANY_EXCHANGES",
         text: c"the engine carries as many exchanges as it can",
+    },
+    Row {
+        code: CHTTP_E_TOO_MANY_WAITING,
+        name: c"CHTTP_E_TOO_MANY_WAITING",
+        text: c"as many exchanges wait for a connection as may (option max_waiting): the load is shed",
     },
 ];
 

@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 pub mod client;
+pub mod diag;
 pub mod error;
 pub mod ffi;
 pub mod mem;
@@ -15,3 +16,4 @@ pub mod net;
 pub mod pool;
 pub mod proto;
 pub mod queue;
+mod sync;

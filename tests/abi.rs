@@ -1,12 +1,16 @@
-//! The library as it is delivered: the header is fresh and compiles everywhere, the exports are the ones that were
-//! agreed on, and an installed tree serves pkg-config.
+//! The library as it is delivered: the header is fresh and compiles everywhere, and the exports are the ones that were
+//! agreed on.
 
+#[allow(dead_code)] // Shared with other test binaries.
+mod programs;
+#[allow(dead_code)] // Shared with other test binaries.
 mod support;
 
+use programs::{Server, run_with};
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
-use support::{built, compiler, make, root, succeed};
+use std::process::{Command, Stdio};
+use support::{built, compiler, root, succeed};
 
 #[test]
 fn header_is_fresh() {
@@ -91,24 +95,62 @@ fn static_library_shows_only_the_interface() {
     assert_eq!(shown, exports.iter().map(|name| name.split('@').next().unwrap_or("")).collect());
 }
 
+/// tests/abi/first has the first header, and a program of that time. It is linked with a library that has the functions of then
+/// and nothing more, as it was, and runs with today's.
 #[test]
-fn installed_tree_serves_pkg_config() {
-    let stage = built().join("stage");
-    drop(fs::remove_dir_all(&stage));
-    succeed(make().args(["install", "PREFIX=/opt/chttp"]).arg(format!("DESTDIR={}", stage.display())));
+fn a_program_of_the_first_header_runs() {
+    let (source, place) = (root().join("tests/abi/first"), built().join("first"));
+    fs::create_dir_all(&place).expect("build can be written");
+    let first = fs::read_to_string(source.join("chttpcore.h")).expect("the first header");
+    let functions: Vec<&str> = functions(&first).collect();
+    assert!(functions.len() > 40, "{} functions", functions.len());
+    let stub: String = functions.iter().map(|name| format!("void {name}(void);\nvoid {name}(void) {{}}\n")).collect();
+    fs::write(place.join("stub.c"), stub).expect("build can be written");
+    let mut link = compiler(false);
+    link.args(["-shared", "-Wl,-soname,libchttpcore.so.0"])
+        .arg(format!("-Wl,--version-script={}", root().join("libchttpcore.map").display()));
+    succeed(link.arg(place.join("stub.c")).arg("-o").arg(place.join("libchttpcore.so")));
+    let program = place.join("program");
+    let mut compile = compiler(false);
+    compile.args(["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror"]).arg(source.join("program.c"));
+    succeed(compile.arg("-L").arg(&place).arg("-lchttpcore").arg("-o").arg(&program));
 
-    let mut flags = Command::new("pkg-config");
-    flags.args(["--cflags", "--libs", "chttpcore"]).env("PKG_CONFIG_SYSROOT_DIR", &stage);
-    flags.env("PKG_CONFIG_LIBDIR", stage.join("opt/chttp/lib/pkgconfig"));
-    let flags = succeed(&mut flags);
+    let symbols = succeed(Command::new("nm").args(["--dynamic", "--undefined-only"]).arg(&program));
+    let used: Vec<&str> = symbols.split_whitespace().filter(|word| word.starts_with("chttp_")).collect();
+    assert!(used.len() > 20 && used.iter().all(|name| name.ends_with("@CHTTPCORE_0")), "{symbols}");
 
-    let name = exports().first().expect("there are exports").split('@').next().unwrap_or("").to_owned();
-    let source = stage.join("use.c");
-    let program = stage.join("use");
-    let text = format!("#include <chttpcore.h>\nint main(void) {{ return (void (*)(void)){name} == 0; }}\n");
-    fs::write(&source, text).expect("build/stage can be written");
-    succeed(compiler(false).arg(&source).args(flags.split_whitespace()).arg("-o").arg(&program));
-    succeed(Command::new(program).env("LD_LIBRARY_PATH", stage.join("opt/chttp/lib")));
+    let server = Server::start("abi_first");
+    let libraries = built().join("lib");
+    let variables = [("LD_LIBRARY_PATH", libraries.to_str().expect("UTF-8")), ("LD_BIND_NOW", "1")];
+    let (ok, text) = run_with(&variables, &program, &[&server.url("/")], Stdio::null());
+    assert!(ok && text == "as ever\n", "{text}");
+}
+
+/// What was promised once holds: every constant has the value that it had, and every function the arguments.
+#[test]
+fn the_first_header_is_a_part_of_today_s() {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let today = plain(&header());
+    let first = fs::read_to_string(root().join("tests/abi/first/chttpcore.h")).expect("the first header");
+    let header = header();
+    let constants = first.lines().filter(|line| line.starts_with("#define "));
+    for constant in constants.filter(|line| !line.starts_with("#define CHTTP_VERSION ")) {
+        assert!(header.lines().any(|line| line == constant), "{constant}");
+    }
+    for declaration in first.split(";\n").filter(|text| text.contains('(')) {
+        let declaration = plain(declaration.rsplit("\n\n").next().unwrap_or(declaration));
+        // What gave nothing back may give a code: who does not look at it sees no difference.
+        let widened = declaration.strip_prefix("void ").map(|rest| format!("int32_t {rest};"));
+        let kept = today.contains(&format!("{declaration};")) || widened.is_some_and(|form| today.contains(&form));
+        assert!(kept, "{declaration}");
+    }
+}
+
+/// The functions that a header declares, which begin at the margin.
+fn functions(header: &str) -> impl Iterator<Item = &str> {
+    let lines = header.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
+    let heads = lines.filter_map(|line| line.split_once('(')).map(|(head, _)| head);
+    heads.map(|head| head.rsplit([' ', '*']).next().unwrap_or(head)).filter(|name| name.starts_with("chttp_"))
 }
 
 fn header() -> String {

@@ -9,12 +9,15 @@
 //! `cargo test --test c_api -- NAME` runs those whose name contains NAME.
 
 mod support;
+mod tls_server;
+mod tls_support;
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use support::{built, compiler, root};
@@ -98,10 +101,9 @@ fn cases() -> Vec<Case> {
             add(&source, mode);
         }
     }
-    for directory in [root().join("examples"), root().join("examples/demo")] {
-        for source in c_files(&directory) {
-            add(&source, Mode::Compile);
-        }
+    // The demo has several files, which tests/demo.rs makes one program of.
+    for source in c_files(&root().join("examples")) {
+        add(&source, Mode::Compile);
     }
     cases
 }
@@ -197,7 +199,9 @@ fn descriptors_left_open(report: &str) -> Vec<String> {
 fn watch(command: &mut Command, log: &Path) -> Result<(), String> {
     let file = File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
     let copy = file.try_clone().map_err(|e| e.to_string())?;
+    static HTTPS: OnceLock<Vec<(&str, String)>> = OnceLock::new();
     command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0).env_remove("CHTTP_TEST_SERVER");
+    command.envs(HTTPS.get_or_init(tls_server::start).iter().map(|(name, value)| (name, value)));
     let mut child = command.spawn().map_err(|e| format!("{command:?}: {e} (tests/deps.sh installs the tools)"))?;
     let started = Instant::now();
     let status = loop {

@@ -99,7 +99,7 @@ fn pool() {
 fn dns() {
     let (release, gate) = std::sync::mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);
-    let lookup = move |_: &CStr| {
+    let lookup = move |_: &CStr, _| {
         gate.lock().unwrap().recv().ok();
         Err(chttpcore::net::resolver::ResolveError::NotFound)
     };
@@ -250,7 +250,7 @@ fn a_late_turn_does_not_fail_a_dial_that_began_in_it() {
 #[test]
 fn a_served_exchange_leaves_no_deadline_behind() {
     let mut w = World::serving(Script::new().expect_head().delay(MS).send(OK).again());
-    let all = Timeouts { pool: T, dns: T, connect: T, write: T, first_byte: T, read: T, total: T, expect: T };
+    let all = Timeouts { pool: T, dns: T, connect: T, tls: T, write: T, first_byte: T, read: T, total: T, expect: T };
     for _ in 0..20 {
         w.run(&within(all)).assert_ok(200, b"hi");
     }

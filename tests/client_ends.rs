@@ -6,16 +6,18 @@ use chttpcore::client::{Engine, Settings};
 use chttpcore::net::backend::mock::Script;
 use chttpcore::net::resolver::Resolver;
 use chttpcore::queue::event::{flag, kind};
+use chttpcore::queue::{Callee, Notifier};
 use client::*;
 use std::ffi::CStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 /// A lookup that never ends before the sender is dropped.
 fn stuck() -> (Sender<()>, Resolver) {
     let (release, gate) = channel::<()>();
     let gate = std::sync::Mutex::new(gate);
-    let lookup = move |_: &CStr| {
+    let lookup = move |_: &CStr, _| {
         gate.lock().unwrap().recv().ok();
         Err(chttpcore::net::resolver::ResolveError::Temporary)
     };
@@ -290,6 +292,86 @@ fn submissions_that_race_with_the_stop_have_an_end() {
             assert_eq!(ended, accepted);
             assert_eq!(engine.stats().exchanges, 0);
             assert_eq!(net.totals().open(), 0);
+        }
+    }
+}
+
+/// The same for a queue with a function, which gets all of it, and the news of the panic, before the stop returns.
+#[test]
+fn a_panic_is_told_by_callback_too() {
+    silence();
+    for _ in 0..20 {
+        let net = chttpcore::net::backend::mock::MockNet::new();
+        net.listen(inet("127.0.0.1:80")).always(Script::new().expect_head());
+        net.listen(inet("127.0.0.3:80")).always(Script::new().expect_head().panic());
+        let engine = Engine::new(Settings { own_thread: true, ..settings() }, net.backend()).unwrap();
+        let count = Arc::new([const { AtomicU32::new(0) }; 2]);
+        let counting = count.clone();
+        let function = move |events: &mut dyn Iterator<Item = chttpcore::queue::Event>| {
+            for event in events {
+                assert!(event.kind != kind::ENGINE_DOWN || event.error == e::CHTTP_E_PANIC);
+                counting[0].fetch_add(u32::from(event.flags & flag::TERMINAL != 0), Ordering::SeqCst);
+                counting[1].fetch_add(u32::from(event.kind == kind::ENGINE_DOWN), Ordering::SeqCst);
+            }
+        };
+        let callee = Callee::new("told", Arc::new(function));
+        let queue = engine.queue_with(Notifier::Call(callee)).unwrap();
+        let submit = || {
+            let ask = |n| if n == 50 { ask("GET", "http://127.0.0.3/") } else { get() };
+            (0..2_000).take_while(|&n| engine.submit(&queue, std::iter::once(ask(n).build(n)), |_| {}).is_ok()).count()
+        };
+        let accepted = std::thread::scope(|scope| {
+            let submitters = [scope.spawn(submit), scope.spawn(submit)];
+            while !engine.is_stopped() {
+                std::thread::yield_now();
+            }
+            submitters.map(|s| s.join().unwrap()).iter().sum::<usize>()
+        });
+        engine.stop(true);
+        let [ended, down] = [&count[0], &count[1]].map(|n| n.load(Ordering::SeqCst));
+        assert_eq!((ended as usize, down), (accepted, 1));
+        assert_eq!(engine.stats().exchanges, 0);
+    }
+}
+
+/// The same when they meet a panic. What is submitted while the turn unwinds is mail that no other turn looks at.
+#[test]
+fn submissions_that_race_with_a_panic_have_an_end() {
+    silence();
+    for own_thread in [false, true] {
+        for _ in 0..20 {
+            let net = chttpcore::net::backend::mock::MockNet::new();
+            net.listen(inet("127.0.0.1:80")).always(Script::new().expect_head());
+            net.listen(inet("127.0.0.3:80")).always(Script::new().expect_head().panic());
+            let engine = Engine::new(Settings { own_thread, ..settings() }, net.backend()).unwrap();
+            let queue = engine.queue().unwrap();
+            let (mut accepted, mut ended, mut down) = (0, 0, false);
+            let mut take = |event: chttpcore::queue::Event| {
+                down |= event.kind == kind::ENGINE_DOWN;
+                ended += u32::from(event.flags & flag::TERMINAL != 0);
+            };
+            let submit = || {
+                let mut accepted = 0;
+                for n in 0..2_000 {
+                    let ask = if n == 50 { ask("GET", "http://127.0.0.3/") } else { get() };
+                    if engine.submit(&queue, std::iter::once(ask.build(n)), |_| {}).is_err() {
+                        break;
+                    }
+                    accepted += 1;
+                }
+                accepted
+            };
+            std::thread::scope(|scope| {
+                let submitters = [scope.spawn(submit), scope.spawn(submit)];
+                while !engine.is_stopped() {
+                    engine.drain(&queue, 100, &mut take);
+                }
+                accepted = submitters.map(|s| s.join().unwrap()).iter().sum();
+            });
+            engine.stop(true);
+            while engine.drain(&queue, 100, &mut take).count > 0 {}
+            assert_eq!((ended, engine.stats().exchanges), (accepted, 0), "own thread: {own_thread}");
+            assert!(down);
         }
     }
 }

@@ -4,9 +4,10 @@ mod client;
 
 use chttpcore::mem::{Block, Pool};
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Script};
-use chttpcore::net::backend::{Backend, Ready, Waiter};
+use chttpcore::net::backend::{Backend, Bind, Ready, Waiter};
 use chttpcore::net::connection::ConnId;
 use chttpcore::net::reactor::{Agent, Io, Pumped, Receiver};
+use chttpcore::net::secure::Insecure;
 use chttpcore::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey};
 use chttpcore::queue::event::{flag, kind};
 use client::*;
@@ -292,6 +293,12 @@ impl Agent<MockBackend> for Late {
         assert!(matches!(io.pump(id, self), Pumped::Drained));
     }
     fn flushed(&mut self, _: &mut Io<MockBackend>, _: ConnId) {}
+    fn secured(&mut self, _: &mut Io<MockBackend>, _: ConnId, _: Result<(), Insecure>) {
+        unreachable!("nobody speaks TLS");
+    }
+    fn memory(&mut self) -> &mut Pool {
+        &mut self.memory
+    }
     fn expired(&mut self, _: &mut Io<MockBackend>, _: u64) {}
 }
 
@@ -303,11 +310,36 @@ fn credit_that_comes_back_between_two_looks_strands_nothing() {
     let mut waiter = backend.waiter().unwrap();
     let mut io = Io::new(backend, Arc::default());
     let mut late = Late { credits: vec![1, 0, 0], ..Late::default() };
-    io.dial(&inet("127.0.0.1:80"), chttpcore::mem::Key { slot: 0, generation: 1 }, 0).unwrap();
+    io.dial(&inet("127.0.0.1:80"), &Bind::default(), chttpcore::mem::Key { slot: 0, generation: 1 }, 0).unwrap();
     while net.runnable() || io.has_runnable() {
         let mut ready: Vec<Ready> = Vec::new();
         waiter.wait(&mut ready, None).unwrap();
         io.dispatch(&ready, &mut late);
     }
     assert!(late.ended && late.got == 2, "{} bytes", late.got);
+}
+
+/// A file could be sent without end to a peer that takes all of it.
+#[test]
+fn a_large_file_leaves_room_for_others() {
+    const LEN: usize = 16 << 20;
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("large-{}", std::process::id()));
+    let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    file.set_len(LEN as u64).unwrap();
+    let mut w = World::serving(Script::new().expect_bytes(LEN as u64).send(OK));
+    let load = Load::File(Arc::new(file.into()), LEN as u64);
+    let xid = w.submit(&Ask { load, ..ask("POST", "http://127.0.0.1/") });
+    let (mut sent, mut turns) = (0, 0);
+    while w.log(xid).end.is_none() {
+        w.turn();
+        let now = w.net.connection(0).map_or(0, |c| c.sent.len());
+        assert!(now - sent <= 3 << 20, "{} bytes in one turn", now - sent);
+        sent = now;
+        turns += 1;
+        assert!(turns < 1000, "it stands still after {sent} bytes");
+    }
+    assert!(sent > LEN);
+    w.log(xid).assert_ok(200, b"hi");
+    w.close();
 }

@@ -70,7 +70,7 @@ fn answer(d: &mut Dice, tunnel: bool) -> (Vec<u8>, bool) {
             return (bytes, true);
         }
         _ => {
-            let close = d.of(&["", "", "", "Connection: close\r\n"]);
+            let close = d.of(&["", "", "", "Connection: close\r\n", "Keep-Alive: timeout=1\r\n"]);
             bytes.extend(format!("HTTP/1.1 200 OK\r\n{close}Content-Length: {len}\r\n\r\n").bytes());
             bytes.extend(body(len));
         }
@@ -150,6 +150,7 @@ fn request(d: &mut Dice, origins: u64) -> Ask {
         pool: t(d),
         dns: t(d),
         connect: t(d),
+        tls: t(d),
         write: t(d),
         first_byte: t(d),
         read: t(d),
@@ -166,6 +167,8 @@ fn simulate(seed: u64) {
     settings.pool.per_origin = d.of(&[1, 2, 5]);
     settings.pool.total = d.of(&[1, 2, 4, 100]);
     settings.pool.idle_ns = d.of(&[0, 10 * MS, 60 * SECOND]);
+    settings.pool.age_ns = d.of(&[u64::MAX, u64::MAX, 500 * MS, 5 * SECOND]);
+    settings.pool.waiting_max = d.of(&[u64::MAX, u64::MAX, 0, 5]);
     let origins = 2 + d.below(4);
     let mut w = World::new(settings);
     for origin in 0..origins {
@@ -206,6 +209,10 @@ fn simulate(seed: u64) {
                 assert_eq!(w.engine.cancel(xid).is_ok(), live);
             }
             5 => w.pass(d.of(&[0, MS, 30 * MS, 500 * MS])),
+            6 if d.one_in(8) => {
+                let like = request(&mut d, origins).build(0);
+                w.engine.preconnect(like, d.below(4) as u32).unwrap();
+            }
             6 => w.net.advance(d.of(&[0, MS, 700 * MS])),
             _ => drop(w.turn()),
         }

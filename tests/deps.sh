@@ -17,9 +17,24 @@ has cc || need gcc
 has c++ || need g++
 has ld || need binutils
 has pkg-config || need pkg-config
+has cmake || need cmake
+has man || need man-db
 has valgrind || need valgrind
 has python3 || need python3
 has nginx || [ -x /usr/sbin/nginx ] || need nginx-light
+has openssl || need openssl
+
+# The event loops of examples/loops.
+if has pkg-config; then
+    pkg-config --exists libuv || need libuv1-dev
+    pkg-config --exists glib-2.0 || need libglib2.0-dev
+    pkg-config --exists libevent || need libevent-dev
+else
+    need libuv1-dev
+    need libglib2.0-dev
+    need libevent-dev
+fi
+echo '#include <boost/version.hpp>' | c++ -x c++ -E - >/dev/null 2>&1 || need libboost-dev
 
 # A compiler can be there without the headers of the C library.
 echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || need libc6-dev

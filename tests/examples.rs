@@ -4,7 +4,7 @@
 mod programs;
 mod support;
 
-use programs::{Server, compile, file_of, run};
+use programs::{SecureServer, Server, certificate, compile, file_of, run, run_with};
 use std::fs;
 use std::process::{Command, Stdio};
 use support::root;
@@ -21,12 +21,76 @@ fn get_prints_the_body_and_says_why_it_failed() {
 }
 
 #[test]
+fn mock_test_passes_without_a_network() {
+    let program = compile(&[&root().join("examples/mock_test.c")], "examples/mock_test");
+    let (ok, text) = run(&program, &[], Stdio::null());
+    assert!(ok && text == "passed\n", "{text}");
+}
+
+#[test]
+fn get_takes_https_and_says_why_a_certificate_was_refused() {
+    let server = SecureServer::start();
+    let get = compile(&[&root().join("examples/get.c")], "examples/get_secure");
+    let url = |host: &str| format!("https://{host}:{}/", server.port);
+    let trusted = [("SSL_CERT_FILE", &*certificate("ca.pem"))];
+    let (ok, text) = run_with(&trusted, &get, &[&url("localhost")], Stdio::null());
+    assert!(ok && text.starts_with("hello\nstatus 200, 6 bytes, TLS 1.3, TLS_"), "{text}");
+    let strangers = [("SSL_CERT_FILE", &*certificate("stranger.pem"))];
+    let (ok, text) = run_with(&strangers, &get, &[&url("127.0.0.1")], Stdio::null());
+    assert!(!ok && text.starts_with("CHTTP_E_TLS_CERT_UNKNOWN_CA: "), "{text}");
+    assert!(text.contains("\"localhost\", \"demo.test\""), "it says what the certificate is for: {text}");
+}
+
+#[test]
+fn mtls_shows_a_certificate_and_shares_sessions() {
+    let server = SecureServer::start();
+    let mtls = compile(&[&root().join("examples/mtls.c")], "examples/mtls");
+    let [ca, client, expired] = ["ca.pem", "client.pem", "expired.pem"].map(certificate);
+    let pin = fs::read_to_string(certificate("pin")).expect("it comes with the certificates");
+    let pin = pin.trim();
+    let address = format!("127.0.0.1:{}", server.mutual_port);
+    const URL: &str = "https://demo.test/whoami";
+    let (ok, text) = run(&mtls, &[URL, &ca, &client, pin, &address], Stdio::null());
+    assert!(ok, "{text}");
+    let answer = |how| format!("status 200, TLS 1.3, {how}\nchttpcore demo client\n");
+    assert_eq!(text, answer("a full handshake") + &answer("an earlier session went on"));
+
+    let other = "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for (arguments, why) in [
+        ([URL, &ca, &client, other, &address], "CHTTP_E_TLS_PIN"),
+        ([URL, &expired, &client, pin, &address], "CHTTP_E_TLS_CERT_UNKNOWN_CA"),
+        (["https://other.test/", &ca, &client, pin, &address], "CHTTP_E_TLS_CERT_NAME"),
+        ([URL, &ca, &expired, pin, &address], "CHTTP_E_TLS_ALERT"),
+        ([URL, &ca, &ca, pin, &address], "CHTTP_E_INVALID_TLS"),
+        ([URL, &ca, &client, "sha256/AAAA", &address], "CHTTP_E_INVALID_TLS"),
+        ([URL, "/no/such/file", &client, pin, &address], "CHTTP_E_INVALID_TLS"),
+    ] {
+        let (ok, text) = run(&mtls, &arguments, Stdio::null());
+        assert!(!ok && text.contains(why), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
 fn many_has_a_thousand_answers() {
     let server = Server::start("many");
     let many = compile(&[&root().join("examples/many.c")], "examples/many");
     let (ok, text) = run(&many, &[&server.url("/bytes/100")], Stdio::null());
     assert!(ok, "{text}");
     assert_eq!(text, "1000 answers, 0 failures, 100000 bytes\n");
+}
+
+#[test]
+fn callback_answers_itself_on_the_librarys_thread() {
+    let server = Server::start("callback");
+    let callback = compile(&[&root().join("examples/callback.c")], "examples/callback");
+    let (ok, text) = run(&callback, &[&server.url("/bytes/100")], Stdio::null());
+    assert!(ok, "{text}");
+    assert!(text.starts_with("1000 answers, 0 failures, 100000 bytes\n"), "{text}");
+    let (ok, text) = run(&callback, &["http://127.0.0.1:1/", "20"], Stdio::null());
+    assert!(!ok && text.contains("CHTTP_E_CONNECT_REFUSED"), "{text}");
+    assert!(text.starts_with("0 answers, 20 failures, 0 bytes\n"), "{text}");
+    let (ok, text) = run(&callback, &["http://a b/"], Stdio::null());
+    assert!(!ok && text.contains("CHTTP_E_INVALID_URL"), "{text}");
 }
 
 #[test]

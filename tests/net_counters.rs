@@ -1,7 +1,7 @@
 //! The price of a connection in system calls. Alone in its process, because the counters are the process's.
 
 use chttpcore::net::backend::epoll::EpollBackend;
-use chttpcore::net::backend::{Address, Backend, Dial, Drive, Ready, Token, Waiter};
+use chttpcore::net::backend::{Address, Backend, Bind, Dial, Drive, Ready, Token, Waiter};
 use chttpcore::net::sys::Counters;
 use std::io::{IoSlice, Read, Write};
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ fn a_connection_costs_one_epoll_ctl_and_six_socket_calls() {
     let mut ready: Vec<Ready> = Vec::new();
 
     let before = Counters::snapshot();
-    let sock = backend.dial(&Dial { to: &to, token: Token(1) }).unwrap();
+    let sock = backend.dial(&Dial { to: &to, bind: &Bind::default(), token: Token(1) }).unwrap();
     let (mut server, _) = listener.accept().unwrap();
     waiter.wait(&mut ready, None).unwrap();
     assert!(ready[0].edge.writable);
@@ -31,7 +31,7 @@ fn a_connection_costs_one_epoll_ctl_and_six_socket_calls() {
     backend.close(sock, false);
     let after = Counters::snapshot();
 
-    // socket, setsockopt, connect, send, recv, close.
+    // socket, setsockopt (TCP_NODELAY), connect, send, recv, close.
     assert_eq!(after.socket_calls - before.socket_calls, 6);
     assert_eq!(after.connects - before.connects, 1);
     assert_eq!(after.epoll_ctl_calls - before.epoll_ctl_calls, 1);

@@ -1,10 +1,13 @@
 //! The scripted network: what a client sees of each step, and the edges that it gets.
 
 use chttpcore::net::backend::mock::{Closed, MockBackend, MockNet, MockSock, MockWaiter, Script, Totals};
-use chttpcore::net::backend::{Address, Backend, Dial, Edge, Ready, Token, Waiter};
+use chttpcore::net::backend::{Address, Backend, Bind, Dial, Edge, Ready, Token, Waiter};
 use chttpcore::proto::Tick;
 use std::io::{self, ErrorKind, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+const NS: u64 = 1_000_000_000;
 
 const READ: Edge = Edge { readable: true, writable: true, hangup: false };
 const WRITE: Edge = Edge { readable: false, writable: true, hangup: false };
@@ -36,7 +39,7 @@ impl Client {
     }
 
     fn dial(&mut self) -> MockSock {
-        self.backend.dial(&Dial { to: &addr(), token: Token(5) }).unwrap()
+        self.backend.dial(&Dial { to: &addr(), bind: &Bind::default(), token: Token(5) }).unwrap()
     }
 
     fn connected(script: Script) -> (Client, MockSock) {
@@ -131,7 +134,7 @@ fn outcomes_of_connecting() {
     let waiter = backend.waiter().unwrap();
     let mut c = Client { net, backend, waiter };
     let first = c.dial();
-    assert_eq!(c.backend.peer(first), Some("192.0.2.1:80".parse().unwrap()));
+    assert_eq!(c.backend.local(first), Some("127.0.0.1:1".parse().unwrap()));
     let second = c.dial();
     let third = c.dial();
     let fourth = c.dial();
@@ -312,4 +315,42 @@ fn chaos_is_deterministic_and_loses_nothing() {
         assert!(trace.len() > 10, "seed {seed}: {trace:?}");
     }
     assert_ne!(echo_under_chaos(1), echo_under_chaos(2));
+}
+
+#[test]
+fn waits_let_time_pass_if_they_may() {
+    let second = Duration::from_secs(1);
+    let (mut c, sock) = Client::connected(Script::new().delay(NS).send("a").delay(NS).fin());
+    let start = c.net.now();
+    let mut ready = Vec::new();
+    // Not unless they are told to.
+    c.waiter.wait(&mut ready, Some(5 * second)).unwrap();
+    assert_eq!(c.net.now(), start);
+    c.net.let_waits_pass();
+    let mut wait = |c: &mut Client, timeout| {
+        ready.clear();
+        c.waiter.wait(&mut ready, timeout).map(|()| (ready.len(), c.net.now().0 - start.0))
+    };
+    assert_eq!(wait(&mut c, Some(Duration::ZERO)).unwrap(), (0, 0));
+    assert_eq!(wait(&mut c, Some(second / 2)).unwrap(), (0, NS / 2), "the timeout passes");
+    assert_eq!(wait(&mut c, Some(5 * second)).unwrap(), (1, NS), "as far as it has to");
+    assert_eq!(c.recv(sock).unwrap(), b"a");
+    c.backend.notifier().notify();
+    assert_eq!(wait(&mut c, None).unwrap(), (0, NS), "a notification ends it");
+    let due = c.net.now().after(NS / 4);
+    c.backend.arm(due);
+    assert_eq!(wait(&mut c, None).unwrap(), (0, NS * 5 / 4), "so does a moment that is armed");
+    assert_eq!(wait(&mut c, None).unwrap(), (1, 2 * NS), "and the peer");
+    assert_eq!(wait(&mut c, None).unwrap_err().raw_os_error(), Some(libc::EDEADLK), "nothing can come");
+    assert_eq!(wait(&mut c, Some(second)).unwrap(), (0, 3 * NS));
+}
+
+#[test]
+fn one_backend_at_a_time() {
+    let (c, _sock) = Client::connected(Script::new().delay(NS));
+    let Client { net, backend, .. } = c;
+    assert!(net.claim().is_none());
+    drop(backend);
+    assert_eq!(net.next_event(), Tick::NEVER, "the first one's peers are gone with it");
+    assert!(net.claim().is_some());
 }

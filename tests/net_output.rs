@@ -4,9 +4,10 @@
 use bytes::Bytes;
 use chttpcore::mem::{Block, Key, Pool};
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Script};
-use chttpcore::net::backend::{Address, Backend, Waiter};
+use chttpcore::net::backend::{Address, Backend, Bind, Waiter};
 use chttpcore::net::connection::ConnId;
 use chttpcore::net::reactor::{Agent, Io, Pumped, Receiver};
+use chttpcore::net::secure::Insecure;
 use chttpcore::proto::h1::Limits;
 use chttpcore::proto::h1::encode::{EncodedHead, Spec, encode};
 use chttpcore::proto::url::Url;
@@ -67,6 +68,12 @@ impl Agent<MockBackend> for Ear {
         assert!(matches!(pumped, Pumped::Drained | Pumped::Closed), "{pumped:?}");
     }
     fn flushed(&mut self, _: &mut Io<MockBackend>, _: ConnId) {}
+    fn secured(&mut self, _: &mut Io<MockBackend>, _: ConnId, _: Result<(), Insecure>) {
+        unreachable!("nobody speaks TLS");
+    }
+    fn memory(&mut self) -> &mut Pool {
+        &mut self.memory
+    }
     fn expired(&mut self, _: &mut Io<MockBackend>, _: u64) {}
 }
 
@@ -89,7 +96,7 @@ impl Bench {
         let at = Address::Inet("192.0.2.1:80".parse().unwrap());
         self.net.listen(at.clone()).connection(script);
         let before = self.ear.dialled;
-        let id = self.io.dial(&at, Key { slot: 0, generation: 0 }, 0).unwrap();
+        let id = self.io.dial(&at, &Bind::default(), Key { slot: 0, generation: 0 }, 0).unwrap();
         self.turns();
         assert_eq!(self.ear.dialled, before + 1);
         id

@@ -1,6 +1,7 @@
 //! The system wrappers that the backends' own tests do not reach.
 
 use chttpcore::net::sys;
+use chttpcore::proto::eyeballs::Family;
 use std::io::{Seek, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
@@ -75,8 +76,8 @@ fn files_and_duplicates() {
 
 #[test]
 fn names() {
-    assert_eq!(sys::getaddrinfo(c"127.0.0.1"), Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]));
-    assert_eq!(sys::getaddrinfo(c"::1"), Ok(vec!["::1".parse().unwrap()]));
-    assert_eq!(sys::getaddrinfo(c"no..name"), Err(sys::GaiError::Code(libc::EAI_NONAME)));
+    assert_eq!(sys::getaddrinfo(c"127.0.0.1", Family::V4, 9), Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]));
+    assert_eq!(sys::getaddrinfo(c"::1", Family::V6, 9), Ok(vec!["::1".parse().unwrap()]));
+    assert_eq!(sys::getaddrinfo(c"no..name", Family::V4, 9), Err(sys::GaiError::Code(libc::EAI_NONAME)));
     assert!(!sys::gai_text(libc::EAI_NONAME).is_empty());
 }

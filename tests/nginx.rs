@@ -6,28 +6,20 @@ mod real_support;
 use chttpcore::error as e;
 use chttpcore::ffi::types::{
     CHTTP_EF_PARTIAL, CHTTP_EF_TERMINAL, CHTTP_EV_BODY, CHTTP_EV_WRITABLE, CHTTP_EV_WRITE_DONE, CHTTP_LENGTH_UNKNOWN,
-    CHTTP_REQ_FILE_BODY, CHTTP_REQ_STREAM_BODY, chttp_request,
+    CHTTP_REQ_FILE_BODY, CHTTP_REQ_STREAM_BODY,
 };
-use parking_lot::{Mutex, MutexGuard};
-use real_support::client::{DRIVES, Outcome, body, name, note};
+use real_support::client::{DRIVES, Outcome, name, note};
 use real_support::server::{self, Server};
-use real_support::{Client, Drive, Nginx, Request, memory};
+use real_support::transfer::{Hole, large, pattern, transfer, upstream};
+use real_support::{Client, Drive, Nginx, Request};
+use std::collections::BTreeSet;
 use std::io::{BufReader, Write};
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
 const GIGABYTE: u64 = 1 << 30;
 /// What a transfer of any size may take; credit and buffers are a fraction of it.
 const MEMORY: u64 = 16 << 20;
-
-/// A transfer measures the memory of the process, in which other tests run: only one with large bodies at a time.
-fn large() -> MutexGuard<'static, ()> {
-    static LARGE: Mutex<()> = Mutex::new(());
-    LARGE.lock()
-}
-
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|i| (i % 251) as u8).collect()
-}
 
 #[test]
 fn connections_are_kept_and_their_limit_is_noticed() {
@@ -106,36 +98,6 @@ fn every_framing_leaves_the_connection_in_order() {
     }
 }
 
-/// What nginx passes on: /chunked without a length, /large as well and long, /endless for ever; /sink reads a body and
-/// tells its length and the sum of its bytes, /count its length alone.
-fn upstream() -> Server {
-    Server::start(|_, stream| {
-        let mut reader = BufReader::new(stream.try_clone()?);
-        let mut stream = stream;
-        while let Some((line, length)) = server::head(&mut reader)? {
-            match line.split(' ').nth(1).unwrap_or("") {
-                path @ ("/sink" | "/count") => {
-                    let (count, sum) = server::swallow(&mut reader, length, path == "/sink")?;
-                    server::answer(&mut stream, &format!("{count} {sum}"))?;
-                }
-                path => {
-                    stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
-                    match path {
-                        _ if line.starts_with("HEAD") => {}
-                        "/chunked" => stream.write_all(b"no length")?,
-                        "/large" => stream.write_all(&pattern(20 << 20))?,
-                        _ => loop {
-                            stream.write_all(&[0; 4096])?;
-                        },
-                    }
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    })
-}
-
 fn passing(upstream: &Server) -> Nginx {
     Nginx::start(&format!(
         "location / {{ proxy_http_version 1.1; proxy_buffering off; proxy_request_buffering off;\n\
@@ -163,36 +125,6 @@ fn a_long_chunked_body_arrives_as_it_was() {
     }
 }
 
-/// Run one exchange to its end without keeping anything; returns its outcome, the bytes received, and by how much memory
-/// grew at most. `at` is told of each event before that is released.
-fn transfer(client: &mut Client, raw: &chttp_request, mut at: impl FnMut(&Client, u64, u32)) -> (Outcome, u64, u64) {
-    let before = memory();
-    let mut xids = [0];
-    client.submit_raw(std::slice::from_ref(raw), &mut xids).expect("a valid request");
-    let (mut outcome, mut received, mut peak, mut turns) = (Outcome::default(), 0, before, 0);
-    while !outcome.ended {
-        client.poll();
-        let mut kinds = Vec::new();
-        client.drain(|event| {
-            kinds.push(u32::from(event.kind));
-            if u32::from(event.kind) == CHTTP_EV_BODY && u32::from(event.flags) & CHTTP_EF_TERMINAL == 0 {
-                // Enough of the body for the short answers; the rest is thrown away.
-                received += event.len;
-                let room = 256usize.saturating_sub(outcome.body.len());
-                outcome.body.extend(body(event).iter().take(room));
-            } else {
-                note(&mut outcome, event);
-            }
-        });
-        kinds.into_iter().for_each(|kind| at(client, xids[0], kind));
-        turns += 1;
-        if turns % 16 == 0 || outcome.ended {
-            peak = peak.max(memory());
-        }
-    }
-    (outcome, received, peak - before)
-}
-
 #[test]
 fn a_gigabyte_comes_down_in_little_memory() {
     let _large = large();
@@ -208,40 +140,12 @@ fn a_gigabyte_comes_down_in_little_memory() {
     }
 }
 
-/// A file with a hole of a gigabyte, and the same mapped into memory: neither costs any.
-struct Hole {
-    file: std::fs::File,
-    at: *mut libc::c_void,
-}
-
-impl Hole {
-    fn new() -> Hole {
-        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hole-{}", std::process::id()));
-        let file = std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path);
-        let file = file.expect("the target directory can be written");
-        std::fs::remove_file(&path).expect("it is there");
-        file.set_len(GIGABYTE).expect("a hole takes no room");
-        let (read, shared) = (libc::PROT_READ, libc::MAP_SHARED);
-        // SAFETY: a new mapping of a file that nobody else can shorten.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), GIGABYTE as usize, read, shared, file.as_raw_fd(), 0) };
-        assert_ne!(at, libc::MAP_FAILED);
-        Hole { file, at }
-    }
-}
-
-impl Drop for Hole {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping, which no exchange borrows any more.
-        unsafe { libc::munmap(self.at, GIGABYTE as usize) };
-    }
-}
-
 #[test]
 fn a_gigabyte_goes_up_in_little_memory() {
     let _large = large();
     let upstream = upstream();
     let nginx = passing(&upstream);
-    let hole = Hole::new();
+    let hole = Hole::new(GIGABYTE);
     for drive in DRIVES {
         for from_file in [true, false] {
             let mut client = Client::new(drive, &[]);
@@ -423,7 +327,9 @@ fn a_server_that_reloads_and_quits_costs_no_request_its_precise_end() {
         let raw = [request.filled(); IN_FLIGHT];
         let mut xids = [0; IN_FLIGHT];
         client.submit_raw(&raw, &mut xids).expect("valid requests");
-        let (mut reloads, mut waits_for, mut quit, mut flying) = (0, IN_FLIGHT as u64, false, IN_FLIGHT);
+        let (mut reloads, mut quit, mut flying) = (0, false, IN_FLIGHT);
+        // The workers before the last reload, and when they were last looked for.
+        let (mut old, mut looked) = (BTreeSet::new(), Instant::now());
         let (mut succeeded, mut failed) = (0u64, 0u64);
         while flying > 0 {
             client.poll();
@@ -444,12 +350,16 @@ fn a_server_that_reloads_and_quits_costs_no_request_its_precise_end() {
                 }
             });
             flying -= ended;
-            // The old worker has let all connections go when so many new ones were made: the next reload is due.
-            if client.stats().connections_opened >= waits_for && !quit {
-                if reloads < RELOADS {
+            // The next reload is due when the old worker has let all connections go.
+            if succeeded > 0 && !quit && looked.elapsed() > Duration::from_millis(5) {
+                looked = Instant::now();
+                let workers = nginx.workers();
+                if workers.is_empty() || !workers.is_disjoint(&old) {
+                    // A reload is under way.
+                } else if reloads < RELOADS {
+                    old = workers;
                     nginx.signal(libc::SIGHUP);
                     reloads += 1;
-                    waits_for += IN_FLIGHT as u64;
                 } else {
                     nginx.signal(libc::SIGQUIT);
                     quit = true;
@@ -462,11 +372,12 @@ fn a_server_that_reloads_and_quits_costs_no_request_its_precise_end() {
             }
         }
         nginx.ended();
-        assert!(quit && failed > 0 && succeeded > IN_FLIGHT as u64 * RELOADS);
+        assert!(quit && failed > 0 && succeeded > IN_FLIGHT as u64);
         let stats = client.stats();
         println!("{drive:?}: {succeeded} succeeded, {failed} failed, {} retried", stats.retried);
         assert_eq!((stats.exchanges, stats.waiting, stats.connections), (0, 0, stats.connections_idle));
         assert_eq!((stats.succeeded, stats.failed, stats.submitted), (succeeded, failed, succeeded + failed));
+        assert!(stats.connections_opened >= IN_FLIGHT as u64 + RELOADS, "no worker has closed a connection");
     }
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Python: `tests/python.sh lint` runs ruff and mypy over every Python file of the project; without an argument the
-# binding's own tests run. Tools come into build/venv, so that nothing has to be installed by hand.
+# binding's own tests run. Tools come into build/venv, so that nothing has to be installed by hand; `tests/python.sh venv` makes
+# that alone.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,22 +20,32 @@ prepare() {
 }
 
 case "${1:-test}" in
+venv)
+    prepare
+    ;;
 lint)
     [ -n "$(python_files)" ] || exit 0
     prepare
     python_files | xargs -d '\n' "$venv/bin/ruff" check --quiet
-    # Two directories may each have a `demo.py`: module names are paths, except for the binding's package.
-    python_files | MYPYPATH=bindings/python xargs -d '\n' \
+    "$venv/bin/ruff" format --quiet --check bindings/python tools/python --config bindings/python/pyproject.toml
+    # Two directories may each have a `demo.py`: module names are paths, except for the binding's package and tests.
+    python_files | MYPYPATH=bindings/python:bindings/python/tests:tests/ctypes xargs -d '\n' \
         "$venv/bin/mypy" --strict --explicit-package-bases --no-error-summary --cache-dir build/mypy
     ;;
 test)
-    [ -e bindings/python/pyproject.toml ] || exit 0
     prepare
+    # What is tested is what is installed: a wheel with the library in it, and no other.
+    unset CHTTPCORE_LIBRARY
     "$venv/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps ./bindings/python
-    "$venv/bin/python" -m unittest discover --start-directory bindings/python/tests
+    MYPYPATH=bindings/python "$venv/bin/stubtest" c_http_core --concise
+    C_HTTP_CORE_FFI=cffi "$venv/bin/python" -m pytest bindings/python/tests
+    # What does not depend on the back end is tested once.
+    C_HTTP_CORE_FFI=ctypes "$venv/bin/python" -m pytest bindings/python/tests \
+        --ignore=bindings/python/tests/test_guide.py --ignore=bindings/python/tests/test_package.py \
+        --deselect=bindings/python/tests/test_exit.py::test_exits
     ;;
 *)
-    echo "usage: $0 [lint|test]" >&2
+    echo "usage: $0 [lint|test|venv]" >&2
     exit 2
     ;;
 esac

@@ -9,14 +9,24 @@ use std::fs;
 use std::process::Stdio;
 use support::{built, root};
 
-const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/c-guide.md", "docs/limits.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/c-guide.md",
+    "docs/contract.md",
+    "docs/errors.md",
+    "docs/limits.md",
+    "docs/options.md",
+    "docs/python-guide.md",
+];
 
 #[test]
 fn quick_start_runs() {
     let blocks = c_blocks("README.md");
     let program = blocks.iter().find(|b| b.contains("int main")).expect("README.md has a C program");
     assert!(program.lines().count() <= 15, "a quick start is short");
-    const ADDRESS: &str = "\"http://example.com/\"";
+    const ADDRESS: &str = "\"https://example.com/\"";
     assert!(program.contains(ADDRESS), "the address that the test replaces");
     let server = Server::start("quick_start");
     for (path, printed) in [("/", "status 200\n"), ("/reset", "failed: CHTTP_E_")] {
@@ -99,12 +109,15 @@ fn names_of_the_interface_exist() {
     }
 }
 
-/// docs/limits.md has every option but the drive, with the default that the library itself names.
+/// docs/limits.md has every option but the drive, with the default that the library itself names. A text has none, and is
+/// named together with its other forms; so have objects and functions.
 #[test]
 fn limits_are_those_of_the_library() {
     const LIST: &str = "#include <chttpcore.h>\n#include <stdio.h>\nint main(void) { chttp_option o; \
         for (uint32_t i = 0; chttp_option_describe(i, &o, sizeof o) == 0; i++) \
-        printf(\"%s %lld\\n\", o.name, (long long)o.default_value); return 0; }\n";
+        printf(\"%s %s%lld\\n\", o.name, o.kind == CHTTP_OPTION_INT64 ? \"\" : o.max > 0 ? \"text\" : \"handle\", \
+        (long long)o.default_value); \
+        return 0; }\n";
     let source = built().join("examples/options.c");
     fs::create_dir_all(source.parent().expect("in a directory")).expect("build can be written");
     fs::write(&source, LIST).expect("build can be written");
@@ -113,10 +126,32 @@ fn limits_are_those_of_the_library() {
 
     let text = read("docs/limits.md");
     for (name, value) in options.lines().filter_map(|line| line.split_once(' ')).filter(|o| o.0 != "io_threads") {
-        let row = format!("| `CHTTP_OPT_{}` | ", name.to_uppercase());
+        let constant = format!("`CHTTP_OPT_{}`", name.to_uppercase());
+        if value == "text0" {
+            let row = text.lines().find(|line| line.starts_with("| `CHTTP_OPT_") && line.contains(&constant));
+            assert!(row.is_some_and(|row| row.contains(" | empty | ")), "{name} is missing, or is not empty");
+            continue;
+        }
+        if value == "handle0" {
+            assert!(text.contains(&format!("| {constant} | none | ")), "{name} is missing, or is not none");
+            continue;
+        }
+        let row = format!("| {constant} | ");
         let row = text.lines().find_map(|line| line.strip_prefix(&row)).unwrap_or_else(|| panic!("{name} is missing"));
         let documented = row.split(" |").next().unwrap_or(row);
         assert_eq!(meaning(documented), value.parse::<i64>().expect("a number"), "{name}");
+    }
+}
+
+/// docs/options.md and docs/errors.md are what the library's tables say.
+#[test]
+fn generated_pages_are_fresh() {
+    let tables = compile(&[&root().join("tools/docs/tables.c")], "examples/tables");
+    for table in ["options", "errors"] {
+        let (ok, fresh) = run(&tables, &[table], Stdio::null());
+        assert!(ok, "{fresh}");
+        let page = format!("docs/{table}.md");
+        assert!(fresh == read(&page), "{page} is not what the library says; run `make docs`");
     }
 }
 
@@ -127,6 +162,7 @@ fn meaning(text: &str) -> i64 {
     let scale = match unit {
         "" => 1,
         "s" => 1_000_000_000,
+        "ms" => 1_000_000,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         _ => panic!("unknown unit in \"{text}\""),
@@ -134,6 +170,7 @@ fn meaning(text: &str) -> i64 {
     match number.as_str() {
         "none" => -1,
         "off" => 0,
+        "on" => 1,
         number => number.parse::<i64>().unwrap_or_else(|_| panic!("no number: \"{text}\"")) * scale,
     }
 }

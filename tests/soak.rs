@@ -6,13 +6,17 @@ mod real_support;
 mod support;
 
 use chttpcore::ffi::config::CHTTP_OPT_MAX_CONNECTIONS_PER_HOST;
-use chttpcore::ffi::types::{CHTTP_EF_TERMINAL, chttp_stats};
+use chttpcore::ffi::error::{chttp_error_connection_reused, chttp_error_phase};
+use chttpcore::ffi::types::{CHTTP_EF_TERMINAL, chttp_event, chttp_stats};
 use real_support::client::{DRIVES, name};
 use real_support::server::{self, Server};
 use real_support::{Client, Request};
 use std::io::{BufReader, Write};
 use std::process::Command;
 use support::{built, root, succeed};
+
+/// A byte of the answer was there.
+const PHASE_RECEIVING: i32 = 6;
 
 #[test]
 fn a_sample_of_the_long_run() {
@@ -74,6 +78,26 @@ fn connected_to(port: u16) -> usize {
     table.lines().filter(row).count()
 }
 
+/// What the header promises of the figures, at any moment.
+fn adds_up(s: &chttp_stats) {
+    let causes =
+        [s.closed_idle, s.closed_age, s.closed_by_peer, s.closed_failed, s.closed_evicted, s.closed_not_reusable];
+    assert_eq!(s.connections_closed, causes.iter().sum::<u64>());
+    assert_eq!(s.connections_opened - s.connections_closed, s.connections - s.dials);
+    assert!(s.connections_idle <= s.connections - s.dials && s.queued <= s.waiting && s.queued <= s.queued_max);
+}
+
+/// A GET failed before a byte of its answer, on a connection that had been kept open.
+fn was_safe_to_replay(event: &chttp_event) -> bool {
+    if event.obj.is_null() || !["CHTTP_E_CLOSED_BEFORE_HEAD", "CHTTP_E_CONNECTION_LOST"].contains(&name(event.error)) {
+        return false;
+    }
+    let error = event.obj.cast();
+    // SAFETY: the object of a failed DONE is an error, and is alive while its event is looked at.
+    let (reused, phase) = unsafe { (chttp_error_connection_reused(error), chttp_error_phase(error)) };
+    reused == 1 && phase < PHASE_RECEIVING
+}
+
 #[test]
 fn cancels_and_closes_at_random_leave_the_books_in_order() {
     const IN_FLIGHT: usize = 64;
@@ -100,8 +124,10 @@ fn cancels_and_closes_at_random_leave_the_books_in_order() {
                 refused += usize::from(client.cancel(xid) != 0);
             }
             client.poll();
+            adds_up(&client.stats());
             client.drain(|event| {
                 if u32::from(event.flags) & CHTTP_EF_TERMINAL != 0 {
+                    assert!(!was_safe_to_replay(event), "a request met a stale connection and was not sent again");
                     let at = live.iter().position(|&xid| xid == event.xid).expect("one terminal event for each");
                     live.swap_remove(at);
                     *codes.entry(name(event.error)).or_insert(0) += 1;
@@ -111,6 +137,7 @@ fn cancels_and_closes_at_random_leave_the_books_in_order() {
         }
         println!("{drive:?}: {codes:?}, {refused} cancels too late");
         let stats: chttp_stats = client.stats();
+        assert_eq!(stats.queued, 0);
         assert_eq!((stats.exchanges, stats.waiting), (0, 0));
         assert_eq!(stats.connections, stats.connections_idle, "nobody uses a connection");
         assert_eq!((stats.submitted, stats.succeeded + stats.failed + stats.cancelled), (total as u64, total as u64));

@@ -3,7 +3,7 @@
 mod stress_support;
 
 use chttpcore::net::sys;
-use chttpcore::queue::{Event, Queue, Signal};
+use chttpcore::queue::{Event, Queue};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -50,7 +50,7 @@ fn a_failure_found_by_another_thread_wakes_the_one_it_concerns() {
                 job(move || {
                     // Takes the only place, and gives it back when the other is asleep, as far as one can know.
                     let request = request(&hog, silent, "/", None);
-                    let (mut xid, queue) = (0, Arc::new(Queue::new(Signal::eventfd().expect("a descriptor"))));
+                    let (mut xid, queue) = (0, hog.queue().expect("the first one"));
                     hog.submit(&queue, std::iter::once(request), |id| xid = id).expect("accepted");
                     taken.wait();
                     std::thread::sleep(Duration::from_millis(10));

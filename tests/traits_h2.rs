@@ -171,7 +171,7 @@ fn a_body_in_pieces_under_flow_control() {
 fn an_engine_may_move_between_threads() {
     fn moves<T: Send>() {}
     moves::<H2>();
-    moves::<traits_support::session::Session>();
+    moves::<chttpcore::proto::tls::Session>();
 }
 
 #[test]

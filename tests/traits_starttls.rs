@@ -1,6 +1,7 @@
 //! TLS that starts midway, on the same socket: after a word in a raw stream, and behind a proxy's CONNECT. What was
 //! received and not consumed by then is the beginning of the TLS stream, or a fault.
 
+mod tls_support;
 mod traits_support;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use chttpcore::net::backend::mock::{MockNet, Script};
 use chttpcore::net::backend::{Address, Backend, Drive};
 use chttpcore::proto::h1::encode::Spec;
 use chttpcore::proto::h1::{H1, Limits};
+use chttpcore::proto::raw::{Raw, STREAM};
 use chttpcore::proto::url::Url;
 use chttpcore::proto::{BodyLen, Follows, Protocol, StreamKey};
 use rustls::version::TLS13;
@@ -16,8 +18,7 @@ use rustls::{ServerConnection, StreamOwned};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use traits_support::raw::{Raw, STREAM};
-use traits_support::session::{Session, VERSIONS, configs};
+use tls_support::{VERSIONS, configs};
 use traits_support::{Link, Over};
 
 fn backend() -> EpollBackend {
@@ -76,7 +77,7 @@ fn a_raw_stream_becomes_tls() {
         hear(&mut link, "220 here\r\n250 STARTTLS\r\n");
         say(&mut link, STREAM, "STARTTLS\r\n");
         hear(&mut link, "220 here\r\n250 STARTTLS\r\n220 go\r\n");
-        link.start_tls(Session::new(&Arc::new(client), "localhost"));
+        link.start_tls(client.session("localhost").unwrap());
         // Said before the handshake is done: it waits for it.
         say(&mut link, STREAM, "NOOP\r\n");
         assert!(link.body(STREAM, Bytes::new(), true).is_empty());
@@ -105,7 +106,7 @@ fn what_a_stranger_put_behind_the_word_is_no_answer() {
     hear(&mut link, "220 here\r\n220 go\r\n");
     assert_eq!(link.kept(), b"250 injected\r\n");
     let (client, _) = configs(&TLS13);
-    link.start_tls(Session::new(&Arc::new(client), "localhost"));
+    link.start_tls(client.session("localhost").unwrap());
     assert!(matches!(link.over, Some(Over::Tls(_))), "{:?}", link.over);
     assert_eq!(link.log.of(STREAM).bytes(), b"220 here\r\n220 go\r\n");
     assert!(net.mismatches().is_empty());
@@ -153,7 +154,7 @@ fn tls_through_a_proxy() {
     // The tunnel was the first protocol's whole task; the next one starts anew on the same connection.
     link.proto = h1();
     link.log.streams.clear();
-    link.start_tls(Session::new(&Arc::new(client), "localhost"));
+    link.start_tls(client.session("localhost").unwrap());
     link.until(|l| l.session.as_ref().unwrap().is_ready());
     let s = link.open("GET", "https://localhost/inside", BodyLen::None);
     link.until(|l| l.log.of(s).ended);

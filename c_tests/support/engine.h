@@ -50,6 +50,26 @@ static inline chttp_queue *queue_make(chttp_engine *engine)
     return queue;
 }
 
+/* A queue whose events go to `on_events`. */
+static inline chttp_queue *callback_make(chttp_engine *engine, chttp_events_fn on_events, void *user, const char *name)
+{
+    chttp_queue *queue = NULL;
+    chttp_error *error = NULL;
+    size_t len = name == NULL ? 0 : (size_t)CHTTP_NUL_TERMINATED;
+    CHECK_EQ(chttp_queue_new_callback(engine, on_events, user, name, len, &queue, &error), 0);
+    CHECK(queue != NULL && error == NULL);
+    return queue;
+}
+
+/* Waits for another thread to count up to `least`. */
+static inline void await_count(const _Atomic unsigned *count, unsigned least)
+{
+    for (unsigned ms = 0; *count < least; ms++) {
+        CHECK(ms < GUARD_MS);
+        poll(NULL, 0, 1);
+    }
+}
+
 /* A GET; the other fields are the caller's to fill. */
 static inline chttp_request request_for(const char *url)
 {

@@ -7,12 +7,13 @@ use super::response::{Route, Timing};
 use super::sink;
 use super::upload::{Piece, Source, Upload};
 use super::{Client, NOBODY, Request, ids};
+use crate::diag::{self, Level};
 use crate::error as e;
 use crate::net::backend::Backend;
 use crate::net::connection::ConnId;
 use crate::net::reactor::Io;
 use crate::net::sys;
-use crate::pool::{Checkout, OriginId};
+use crate::pool::{Checkout, Gone, OriginId, Reason};
 use crate::proto::{Fault, StreamKey, Tick};
 use crate::queue::event::{flag, kind};
 use crate::queue::{Event, Queue};
@@ -24,6 +25,10 @@ use std::sync::Arc;
 const UNSENT_LOW: usize = 64 << 10;
 /// How long a paused exchange waits for more credit than a little.
 pub(super) const NUDGE_NS: u64 = 1_000_000;
+/// Nothing is supposed to have come to a connection that was looked at such a short while ago.
+const UNSEEN_NS: u64 = 10_000_000;
+/// Bytes of a body that one exchange hands over before others have their turn.
+const FED_IN_A_TURN: u64 = 1 << 20;
 /// Bytes of a file that are read at a time.
 const FILE_CHUNK: u64 = 128 << 10;
 
@@ -51,13 +56,14 @@ impl Client {
             credit: i64::try_from(request.recv_credit).unwrap_or(i64::MAX),
             delivery: if request.collect { Delivery::Collect(None) } else { Delivery::Stream },
             upload: Upload::new(body, held),
-            request,
+            request: *request,
             queue,
             gate,
             phase: Phase::Queued,
             since: now,
             submitted: now,
             origin,
+            waiter: None,
             dial: None,
             conn: None,
             nudge: None,
@@ -72,19 +78,66 @@ impl Client {
             bytes_sent: 0,
             answered: false,
             tunnel: false,
+            heard_end: false,
             finished: false,
             starved: false,
+            detail: None,
         };
         let slot = ids::slot(xid);
-        if self.exchanges.len() <= slot {
-            self.exchanges.resize_with(slot + 1, || None);
-        }
-        debug_assert!(self.exchanges[slot].is_none(), "an id is given back after its exchange is gone");
-        self.exchanges[slot] = Some(exchange);
-        self.live += 1;
+        // An id is given back after its exchange is gone: the slot is free.
+        self.exchanges.insert(slot, exchange);
+        self.crowd = self.crowd.max(self.exchanges.len());
         self.tally.submitted += 1;
-        let found = self.pool.checkout(origin, xid);
+        self.log.add(Level::Debug, now, xid, || {
+            let x = self.exchanges.get(slot).expect("it was put there just now");
+            let (key, head) = (&x.request.origin, x.request.head.request());
+            if x.request.is_raw() {
+                return format!("raw stream to {}:{}: submitted", key.host, key.port);
+            }
+            let target = diag::redact_target(head.target);
+            format!("{} {target} at {}:{}: submitted", head.method.escape_ascii(), key.host, key.port)
+        });
+        self.find_place(io, xid);
+    }
+
+    /// A connection for a request that has just come, or a place in the queue.
+    fn find_place<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
+        let Some(origin) = self.exchange(xid).map(|x| x.origin) else { return };
+        if let Some(conn) = self.checkout(io, origin) {
+            let used = io.conn(conn).is_some_and(|c| c.served > 0);
+            if let Some(exchange) = self.exchange(xid) {
+                exchange.route.reason = if used { Reason::Reused } else { Reason::Prepared };
+            }
+            return self.start(io, xid, conn);
+        }
+        let Some(exchange) = self.exchanges.get_mut(ids::slot(xid)) else { return };
+        // It may have been forgotten with the last connection that turned out to be dead.
+        let origin = self.pool.origin(&exchange.request.origin);
+        exchange.origin = origin;
+        exchange.route.reason = self.pool.why_new(origin);
+        exchange.waiter = Some(self.pool.enqueue(origin, xid, false));
+        let found = self.pool.book(origin);
         self.proceed(io, origin, xid, found);
+    }
+
+    /// Take an idle connection. One that has been so for a while is looked at first: what its peer has sent meanwhile, be it
+    /// an end or an answer that nobody asked for, is no answer to what comes next.
+    fn checkout<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId) -> Option<ConnId> {
+        let now = io.now();
+        if self.pool.next_due() <= now {
+            self.expire_idle(io);
+        }
+        while let Some((conn, since)) = self.pool.youngest(origin) {
+            if since.max(io.seen()).after(UNSEEN_NS) <= now {
+                self.receive(io, conn);
+                if io.conn(conn).is_none() {
+                    continue;
+                }
+            }
+            self.pool.take(conn);
+            return Some(conn);
+        }
+        None
     }
 
     /// The engine has ended between the submission and now: end the exchange, too.
@@ -106,35 +159,71 @@ impl Client {
     /// What the pool had to offer is put to use.
     pub(super) fn proceed<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId, xid: u64, found: Checkout) {
         match found {
-            Checkout::Reuse(conn) => self.start(io, xid, conn),
-            Checkout::Dial => self.dial(io, origin, xid),
+            Checkout::Dial => self.dial_for(io, origin, xid),
             Checkout::EvictAndDial(idle) => {
                 io.close(idle, false);
-                self.dial(io, origin, xid);
+                self.dial_for(io, origin, xid);
             }
-            Checkout::Wait => self.watch(io, xid),
+            Checkout::Wait => {
+                if self.pool.queue_is_full() {
+                    return self.fail(io, xid, Cause::code(e::CHTTP_E_TOO_MANY_WAITING));
+                }
+                if let Some(exchange) = self.exchange(xid) {
+                    exchange.route.reason = Reason::Waited;
+                }
+                self.watch(io, xid);
+            }
         }
     }
 
     /// A connection is free: the next in the queue gets it, or it becomes idle.
     pub(super) fn serve<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId, conn: ConnId) {
-        let exchanges = &self.exchanges;
-        if let Some(xid) = self.pool.next_waiter(origin, |xid| Client::is_waiting(exchanges, xid)) {
-            if let Some(dial) = self.exchange(xid).and_then(|x| x.dial.take()) {
-                self.orphan_dial(dial);
-            }
-            return self.start(io, xid, conn);
-        }
         let now = io.now();
+        if self.pool.is_aged(conn, now) {
+            return self.let_go(io, conn, Gone::Age);
+        }
+        let used = io.conn(conn).is_some_and(|c| c.served > 0);
+        if let Some(xid) = self.pool.next_waiter(origin, used) {
+            let Some(exchange) = self.exchange(xid) else { return };
+            exchange.waiter = None;
+            if used {
+                exchange.route.reason = Reason::TakenOver;
+            }
+            let dial = exchange.dial.take();
+            self.start(io, xid, conn);
+            if let Some(dial) = dial {
+                self.orphan_dial(io, dial);
+            }
+            return;
+        }
+        let hint = io.conn(conn).and_then(|c| c.kept_ns());
         if let Some(c) = io.conn_mut(conn) {
             c.owner = NOBODY;
         }
-        self.pool.checkin(origin, conn, now);
-        if self.idle_timer.is_none() && self.settings.pool.idle_ns < u64::MAX {
-            self.idle_timer = Some(io.wheel.insert(now.after(self.settings.pool.idle_ns), super::IDLE_TIMER));
+        if let Err(why) = self.pool.checkin(conn, now, hint) {
+            return self.let_go(io, conn, why);
         }
+        self.watch_idle(io);
         // Another origin may wait for the place.
         self.refill(io);
+    }
+
+    /// Close a connection that nobody uses, in order.
+    pub(super) fn let_go<B: Backend>(&mut self, io: &mut Io<B>, conn: ConnId, why: Gone) {
+        self.hang_up(io, conn, false, why);
+        self.stir(io);
+        self.refill(io);
+    }
+
+    /// Close an open connection and take it off the books. All memory that it borrowed is given up.
+    pub(super) fn hang_up<B: Backend>(&mut self, io: &mut Io<B>, conn: ConnId, reset: bool, why: Gone) {
+        self.log.add(Level::Info, io.now(), 0, || {
+            let c = io.conn(conn);
+            let peer = c.and_then(|c| c.peer).map_or_else(|| "a Unix socket".to_owned(), |p| p.to_string());
+            format!("connection to {peer} closed after {} requests: {}", c.map_or(0, |c| c.served), why.text())
+        });
+        io.close(conn, reset);
+        self.pool.closed(conn, why);
     }
 
     /// Send a request on a connection.
@@ -144,15 +233,25 @@ impl Client {
         let Some(c) = io.conn_mut(conn) else { return };
         c.owner = slot;
         let reused = c.served > 0;
-        let peer = c.peer;
+        let (peer, local, tls) = (c.peer, c.local, c.agreed());
         self.tally.connections_reused += u64::from(reused);
-        let exchange = self.exchanges[slot as usize].as_mut().expect("a waiter that is served exists");
+        let exchange = self.exchanges.get_mut(slot as usize).expect("a waiter that is served exists");
         exchange.route.reused = reused;
         exchange.route.peer = peer;
+        exchange.route.local = local;
+        exchange.route.tls = tls;
         exchange.timing.connected = exchange.elapsed(now);
         exchange.enter(Phase::Sending, now);
         exchange.sent_at = now;
+        if exchange.request.is_raw() {
+            return self.open_raw(io, xid, conn);
+        }
         exchange.bytes_sent += exchange.request.head.bytes.len() as u64;
+        self.log.add(Level::Trace, now, xid, || {
+            let head = exchange.request.head.request();
+            let first = format!("> {} {}", head.method.escape_ascii(), diag::redact_target(head.target));
+            diag::redact_head(&first, head.fields.iter())
+        });
         match io.open(conn, &exchange.request.head.request()) {
             Ok(stream) => exchange.conn = Some((conn, stream)),
             Err(fault) => {
@@ -166,9 +265,10 @@ impl Client {
     /// Hand over what there is of the request body, as far as the connection takes it, and send.
     pub(super) fn feed<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
         let now = io.now();
-        let Some(exchange) = self.exchanges.get_mut(ids::slot(xid)).and_then(Option::as_mut) else { return };
+        let Some(exchange) = self.exchanges.get_mut(ids::slot(xid)) else { return };
         let Some((conn, stream)) = exchange.conn else { return };
         let (mut outcome, mut failed) = (Ok(()), false);
+        let last = exchange.bytes_sent + FED_IN_A_TURN;
         loop {
             if !exchange.upload.held {
                 outcome = hand_over(io, exchange, conn, stream);
@@ -185,6 +285,10 @@ impl Client {
             if blocked || exchange.upload.ended || !has_more(&exchange.upload) {
                 break;
             }
+            if exchange.bytes_sent >= last {
+                io.send_later(conn);
+                break;
+            }
         }
         if let Err(cause) = outcome {
             return self.fail(io, xid, cause);
@@ -192,12 +296,15 @@ impl Client {
         if exchange.unsent == 0 && !failed {
             self.sent(now, ids::slot(xid));
         }
+        if self.exchange(xid).is_some_and(|x| x.heard_end) {
+            return self.half_closed(io, xid, conn);
+        }
         self.watch(io, xid);
     }
 
     /// Everything that was handed over is out: account for it.
     fn sent(&mut self, now: Tick, slot: usize) {
-        let exchange = self.exchanges[slot].as_mut().expect("it was fed just now");
+        let exchange = self.exchanges.get_mut(slot).expect("it was fed just now");
         exchange.sent_at = now;
         if exchange.timing.sent == 0 {
             exchange.timing.sent = exchange.elapsed(now);
@@ -232,7 +339,9 @@ impl Client {
             exchange.credit = exchange.credit.saturating_add_unsigned(exchange.gate.take_returned());
             exchange.heard_at = now;
             exchange.nudge = None;
-            io.resume(conn);
+            if !exchange.heard_end {
+                io.resume(conn);
+            }
             self.watch(io, xid);
         }
     }
@@ -307,6 +416,21 @@ fn has_more(upload: &Upload) -> bool {
     }
 }
 
+/// Give the protocol a piece of a streamed body, and book it.
+pub(super) fn hand_piece<B: Backend>(
+    io: &mut Io<B>,
+    exchange: &mut Exchange,
+    conn: ConnId,
+    stream: StreamKey,
+    bytes: Bytes,
+) -> Result<(), Cause> {
+    let len = bytes.len() as u64;
+    exchange.upload.taken += len;
+    exchange.upload.handed += len;
+    exchange.bytes_sent += len;
+    io.body(conn, stream, bytes, false).map_err(Cause::fault)
+}
+
 /// Give the protocol what may be sent now.
 fn hand_over<B: Backend>(
     io: &mut Io<B>,
@@ -349,23 +473,20 @@ fn hand_over<B: Backend>(
         Source::Stream => {
             let mut handed = 0;
             while handed <= UNSENT_LOW as u64
-                && let Some(piece) = upload.pieces.pop_front()
+                && let Some(piece) = exchange.upload.pieces.pop_front()
             {
                 match piece {
                     Piece::Bytes(bytes) => {
                         handed += bytes.len() as u64;
-                        upload.taken += bytes.len() as u64;
-                        exchange.bytes_sent += bytes.len() as u64;
-                        upload.handed += bytes.len() as u64;
-                        io.body(conn, stream, bytes, false).map_err(Cause::fault)?;
+                        hand_piece(io, exchange, conn, stream, bytes)?;
                     }
                     Piece::End => {
-                        upload.ended = true;
+                        exchange.upload.ended = true;
                         io.body(conn, stream, Bytes::new(), true).map_err(Cause::fault)?;
                         break;
                     }
                     Piece::Trailers(block) => {
-                        upload.ended = true;
+                        exchange.upload.ended = true;
                         io.body_trailers(conn, stream, &block).map_err(Cause::fault)?;
                         break;
                     }

@@ -17,7 +17,7 @@ use crate::error as e;
 use crate::mem::{Block, Obj};
 use crate::net::connection::ConnId;
 use crate::net::wheel::TimerId;
-use crate::pool::OriginId;
+use crate::pool::{OriginId, WaiterId};
 use crate::proto::{StreamKey, Tick};
 use crate::queue::Queue;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ pub enum Due {
 
 pub struct Exchange {
     pub xid: u64,
-    pub request: Box<Request>,
+    /// In place: it stands in the engine's pages, and its box is given back at once.
+    pub request: Request,
     pub queue: Arc<Queue>,
     pub gate: Arc<Gate>,
     pub phase: Phase,
@@ -57,6 +58,8 @@ pub struct Exchange {
     pub since: Tick,
     pub submitted: Tick,
     pub origin: OriginId,
+    /// Its place in the queue, while it waits for a connection.
+    pub waiter: Option<WaiterId>,
     /// The dial that was started for it.
     pub dial: Option<crate::mem::Key>,
     pub conn: Option<(ConnId, StreamKey)>,
@@ -82,10 +85,14 @@ pub struct Exchange {
     pub answered: bool,
     /// The answer is a raw stream now.
     pub tunnel: bool,
+    /// The peer has closed its side of a raw stream.
+    pub heard_end: bool,
     /// The answer is complete.
     pub finished: bool,
     /// There was no memory for an event.
     pub starved: bool,
+    /// What is known about its failure beside the code.
+    pub detail: Option<Box<str>>,
 }
 
 impl Exchange {
@@ -110,6 +117,7 @@ impl Exchange {
             Phase::Queued => consider(self.since.after(t.pool), Due::Fail(e::CHTTP_E_TIMEOUT_POOL)),
             Phase::Resolving => consider(self.since.after(t.dns), Due::Fail(e::CHTTP_E_TIMEOUT_DNS)),
             Phase::Connecting => consider(self.since.after(t.connect), Due::Fail(e::CHTTP_E_TIMEOUT_CONNECT)),
+            Phase::Securing => consider(self.since.after(t.tls), Due::Fail(e::CHTTP_E_TIMEOUT_TLS)),
             Phase::Sending | Phase::Waiting | Phase::Receiving => {
                 if self.upload.held && self.answered {
                     // The answer came without the body, which is not sent any more.
@@ -122,7 +130,8 @@ impl Exchange {
                     consider(self.since.after(t.first_byte), Due::Fail(e::CHTTP_E_TIMEOUT_FIRST_BYTE));
                     consider(self.since.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
                 }
-                if self.phase == Phase::Receiving && self.credit > 0 && !self.tunnel {
+                let silence_counts = !self.tunnel || self.request.is_raw() && !self.heard_end;
+                if self.phase == Phase::Receiving && self.credit > 0 && silence_counts {
                     consider(self.heard_at.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
                 }
             }

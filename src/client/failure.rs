@@ -2,7 +2,7 @@
 
 use crate::error as e;
 use crate::mem::{Block, Obj, Object};
-use crate::proto::Fault;
+use crate::proto::{Fault, tls};
 use std::io;
 use std::net::SocketAddr;
 
@@ -14,6 +14,8 @@ pub enum Phase {
     Queued = 0,
     Resolving = 1,
     Connecting = 2,
+    /// In the TLS handshake.
+    Securing = 3,
     /// Sending the request.
     Sending = 4,
     /// The request is sent; no byte of the answer has arrived.
@@ -27,6 +29,7 @@ impl Phase {
             Phase::Queued => "queued",
             Phase::Resolving => "resolving",
             Phase::Connecting => "connecting",
+            Phase::Securing => "tls",
             Phase::Sending => "sending",
             Phase::Waiting => "waiting",
             Phase::Receiving => "receiving",
@@ -39,7 +42,7 @@ impl Phase {
 pub struct Cause {
     pub code: i32,
     pub os_errno: i32,
-    /// The resolver's own code (EAI_*), or 0.
+    /// The resolver's own code (EAI_*), the alert with which the peer ended TLS, or 0.
     pub native: i32,
 }
 
@@ -50,6 +53,11 @@ impl Cause {
 
     pub fn fault(fault: Fault) -> Cause {
         Cause::code(code_of(fault))
+    }
+
+    /// TLS failed.
+    pub fn tls(error: &tls::Error) -> Cause {
+        Cause { code: tls_code_of(error.kind), os_errno: 0, native: error.alert.map_or(0, i32::from) }
     }
 
     /// A connection attempt failed.
@@ -64,6 +72,13 @@ impl Cause {
             libc::ENOMEM | libc::ENOBUFS => e::CHTTP_E_NOMEM,
             _ => e::CHTTP_E_CONNECT_FAILED,
         };
+        Cause { code, os_errno, native: 0 }
+    }
+
+    /// A connection failed in the TLS handshake.
+    pub fn handshake(error: &io::Error) -> Cause {
+        let os_errno = error.raw_os_error().unwrap_or(0);
+        let code = if os_errno == libc::ENOMEM { e::CHTTP_E_NOMEM } else { e::CHTTP_E_TLS_CLOSED };
         Cause { code, os_errno, native: 0 }
     }
 
@@ -106,6 +121,25 @@ pub const fn code_of(fault: Fault) -> i32 {
         Fault::TruncatedChunk => e::CHTTP_E_TRUNCATED_CHUNK,
         Fault::TruncatedTrailers => e::CHTTP_E_TRUNCATED_TRAILERS,
         Fault::BodyLength => e::CHTTP_E_BODY_LENGTH,
+    }
+}
+
+/// The code of a failure of TLS; each kind has its own.
+pub const fn tls_code_of(kind: tls::Kind) -> i32 {
+    match kind {
+        tls::Kind::Handshake => e::CHTTP_E_TLS_HANDSHAKE,
+        tls::Kind::Alert => e::CHTTP_E_TLS_ALERT,
+        tls::Kind::Protocol => e::CHTTP_E_TLS_PROTOCOL,
+        tls::Kind::Incompatible => e::CHTTP_E_TLS_INCOMPATIBLE,
+        tls::Kind::CertExpired => e::CHTTP_E_TLS_CERT_EXPIRED,
+        tls::Kind::CertNotYetValid => e::CHTTP_E_TLS_CERT_NOT_YET_VALID,
+        tls::Kind::CertName => e::CHTTP_E_TLS_CERT_NAME,
+        tls::Kind::CertUnknownCa => e::CHTTP_E_TLS_CERT_UNKNOWN_CA,
+        tls::Kind::CertRevoked => e::CHTTP_E_TLS_CERT_REVOKED,
+        tls::Kind::CertInvalid => e::CHTTP_E_TLS_CERT_INVALID,
+        tls::Kind::Pin => e::CHTTP_E_TLS_PIN,
+        tls::Kind::Alpn => e::CHTTP_E_TLS_ALPN,
+        tls::Kind::Closed => e::CHTTP_E_TLS_CLOSED,
     }
 }
 

@@ -5,9 +5,11 @@
 
 use super::engine::Mail;
 use super::gate::Gate;
+use crate::mem::{Key, Slab};
 use crate::net::mailbox::Mailbox;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const SLOT_BITS: u32 = 24;
 const GENERATION_BITS: u32 = 32;
@@ -19,30 +21,23 @@ pub const fn slot(xid: u64) -> usize {
     (xid & (SLOTS_MAX as u64 - 1)) as usize
 }
 
-const fn pack(generation: u32, slot: u32) -> u64 {
+const fn pack(key: Key) -> u64 {
     // The topmost 8 bits name the reactor; there is one, number 0.
     const { assert!(SLOT_BITS + GENERATION_BITS + 8 == 64) };
-    (generation as u64) << SLOT_BITS | slot as u64
+    (key.generation as u64) << SLOT_BITS | key.slot as u64
 }
 
-struct Slot {
-    generation: u32,
-    live: bool,
-    gate: Arc<Gate>,
-}
-
-impl Slot {
-    /// All bits of the id count, also those that name the reactor.
-    fn is(&self, xid: u64) -> bool {
-        self.live && pack(self.generation, slot(xid) as u32) == xid
-    }
+/// All bits of an id count, also those that name the reactor.
+const fn unpack(xid: u64) -> Option<Key> {
+    let key = Key { slot: slot(xid) as u32, generation: (xid >> SLOT_BITS) as u32 };
+    if pack(key) == xid { Some(key) } else { None }
 }
 
 #[derive(Default)]
 struct Inner {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    live: u32,
+    gates: Slab<Arc<Gate>>,
+    /// Gates of exchanges that have ended, for those to come.
+    spare: Vec<Arc<Gate>>,
     closed: bool,
 }
 
@@ -50,6 +45,8 @@ pub struct Ids {
     inner: Mutex<Inner>,
     mail: Arc<Mailbox<Mail>>,
     max: u32,
+    /// The highest generation that an id has had; a forked child reads it without the lock.
+    latest: AtomicU32,
 }
 
 /// Why no ids could be claimed.
@@ -60,8 +57,15 @@ pub enum Refused {
 }
 
 impl Ids {
-    pub fn new(mail: Arc<Mailbox<Mail>>, max: u32) -> Ids {
-        Ids { inner: Mutex::default(), mail, max: max.min(SLOTS_MAX) }
+    /// With generations from `first` on.
+    pub fn new(mail: Arc<Mailbox<Mail>>, max: u32, first: u32) -> Ids {
+        let inner = Inner { gates: Slab::starting_at(first), ..Inner::default() };
+        Ids { inner: Mutex::new(inner), mail, max: max.min(SLOTS_MAX), latest: AtomicU32::new(first) }
+    }
+
+    /// A generation from which on all ids are new.
+    pub fn unused(&self) -> u32 {
+        self.latest.load(Ordering::Relaxed).wrapping_add(1).max(1)
     }
 
     /// Claim `count` ids, all or none.
@@ -70,45 +74,36 @@ impl Ids {
         if inner.closed {
             return Err(Refused::Closed);
         }
-        if count > (self.max - inner.live) as usize {
+        if count > (self.max as usize).saturating_sub(inner.gates.len()) {
             return Err(Refused::Full);
         }
-        inner.live += count as u32;
         for _ in 0..count {
-            let slot = match inner.free.pop() {
-                Some(slot) => slot,
-                None => {
-                    inner.slots.push(Slot { generation: 0, live: false, gate: Arc::new(Gate::new(self.mail.clone())) });
-                    inner.slots.len() as u32 - 1
-                }
-            };
-            let s = &mut inner.slots[slot as usize];
-            s.generation = s.generation.wrapping_add(1).max(1);
-            s.live = true;
-            let xid = pack(s.generation, slot);
-            // Bodies of the former exchange may still be held by the application; their credit must not come here.
-            if Arc::get_mut(&mut s.gate).is_none() {
-                s.gate = Arc::new(Gate::new(self.mail.clone()));
+            let key = inner.gates.next_key();
+            let xid = pack(key);
+            if key.generation > self.latest.load(Ordering::Relaxed) {
+                self.latest.store(key.generation, Ordering::Relaxed);
             }
-            s.gate.reset(xid);
-            give(xid, s.gate.clone());
+            // Bodies of the former exchange may still be held by the application; their credit must not come here.
+            let spare = inner.spare.pop().and_then(|mut gate| Arc::get_mut(&mut gate).is_some().then_some(gate));
+            let gate = spare.unwrap_or_else(|| Arc::new(Gate::new(self.mail.clone())));
+            gate.reset(xid);
+            inner.gates.insert(gate.clone());
+            give(xid, gate);
         }
         Ok(())
     }
 
     /// The gate of a live exchange.
     pub fn gate(&self, xid: u64) -> Option<Arc<Gate>> {
-        let inner = self.inner.lock();
-        inner.slots.get(slot(xid)).filter(|s| s.is(xid)).map(|s| s.gate.clone())
+        self.inner.lock().gates.get(unpack(xid)?).cloned()
     }
 
     pub fn is_live(&self, xid: u64) -> bool {
-        let inner = self.inner.lock();
-        inner.slots.get(slot(xid)).is_some_and(|s| s.is(xid))
+        unpack(xid).is_some_and(|key| self.inner.lock().gates.get(key).is_some())
     }
 
     pub fn live(&self) -> u32 {
-        self.inner.lock().live
+        self.inner.lock().gates.len() as u32
     }
 
     /// Give ids back. The vector is emptied.
@@ -118,16 +113,22 @@ impl Ids {
         }
         let mut inner = self.inner.lock();
         for xid in xids.drain(..) {
-            let s = &mut inner.slots[slot(xid)];
-            debug_assert!(s.is(xid), "released twice");
-            s.live = false;
-            inner.free.push(slot(xid) as u32);
-            inner.live -= 1;
+            let gate = unpack(xid).and_then(|key| inner.gates.remove(key));
+            debug_assert!(gate.is_some(), "released twice");
+            inner.spare.extend(gate);
         }
     }
 
     /// From now on nothing can be claimed.
     pub fn close(&self) {
         self.inner.lock().closed = true;
+    }
+
+    /// Give back what a peak has left, up to `spare` gates.
+    pub fn tidy(&self, spare: usize) {
+        let mut inner = self.inner.lock();
+        inner.gates.tidy();
+        inner.spare.truncate(spare);
+        inner.spare.shrink_to(spare);
     }
 }

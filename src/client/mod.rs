@@ -12,30 +12,35 @@ pub mod ids;
 pub mod request;
 pub mod response;
 pub mod settings;
+pub mod trust;
 pub mod upload;
 
 mod dialer;
 mod dispatch;
+pub mod logging;
 mod outbox;
 mod outcome;
 mod sink;
+pub mod stream;
 mod turn;
 
 pub use engine::Engine;
 pub use request::Request;
 pub use settings::Settings;
 
-use crate::mem;
+use crate::mem::{self, Table};
 use crate::net::connection::ConnId;
 use crate::net::reactor::{Agent, Io, Pumped};
+use crate::net::secure::Insecure;
 use crate::net::{backend::Backend, wheel::TimerId};
-use crate::pool::Pool;
+use crate::pool::{Gone, Pool};
 use crate::proto::Tick;
 use dialer::Dialer;
 use exchange::Exchange;
 use failure::Cause;
 use gate::Paused;
 use ids::Ids;
+use logging::Logging;
 use outbox::Outbox;
 use sink::ExchangeSink;
 use std::io;
@@ -48,6 +53,14 @@ const NOBODY: u32 = u32::MAX;
 /// Timer keys: an exchange's is its id (below 2^56), a dial's its slot with this bit.
 const DIAL_TIMER: u64 = 1 << 63;
 const IDLE_TIMER: u64 = u64::MAX;
+const TIDY_TIMER: u64 = u64::MAX - 1;
+const LINE_TIMER: u64 = u64::MAX - 2;
+/// Three times this after a peak at the latest, its memory is given back.
+const TIDY_NS: u64 = 250_000_000;
+/// After so many exchanges at a time, the C library's heap is worth being trimmed: each had several small objects there.
+const CROWD: usize = 2048;
+/// Entries of a list that a calm client keeps room for.
+const SPARE: usize = 64;
 
 /// What has happened so far. Never goes down, but for the gauges that `Engine::stats` adds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -64,16 +77,23 @@ pub struct Tally {
 
 pub struct Client {
     settings: Settings,
-    exchanges: Vec<Option<Exchange>>,
-    live: usize,
+    exchanges: Table<Exchange>,
     pool: Pool,
     dialer: Dialer,
     outbox: Outbox,
+    pub log: Logging,
     memory: mem::Pool,
     ids: Arc<Ids>,
     /// Ids to give back at the end of the turn, after their events are published.
     spent: Vec<u64>,
-    idle_timer: Option<TimerId>,
+    idle_timer: Option<(TimerId, Tick)>,
+    tidy_timer: Option<TimerId>,
+    /// Exchanges have ended, or connections, since the last tidying up.
+    stirred: bool,
+    /// Blocks that were out when it was tidied up last.
+    lent: usize,
+    /// The most exchanges at a time since the heap was trimmed.
+    crowd: usize,
     /// `refill` is at work.
     refilling: bool,
     /// The engine has ended, and with this code every exchange that comes too late.
@@ -85,15 +105,19 @@ impl Client {
     fn new(settings: Settings, ids: Arc<Ids>, dialer: Dialer) -> Client {
         Client {
             pool: Pool::new(settings.pool.clone()),
+            log: Logging::new(settings.log_level, settings.log.clone()),
             settings,
-            exchanges: Vec::new(),
-            live: 0,
+            exchanges: Table::default(),
             dialer,
             outbox: Outbox::default(),
             memory: mem::Pool::default(),
             ids,
             spent: Vec::new(),
             idle_timer: None,
+            tidy_timer: None,
+            stirred: false,
+            lent: 0,
+            crowd: 0,
             refilling: false,
             closed: None,
             tally: Tally::default(),
@@ -101,23 +125,19 @@ impl Client {
     }
 
     fn exchange(&mut self, xid: u64) -> Option<&mut Exchange> {
-        self.exchanges.get_mut(ids::slot(xid))?.as_mut().filter(|x| x.xid == xid)
-    }
-
-    fn is_waiting(exchanges: &[Option<Exchange>], xid: u64) -> bool {
-        exchanges.get(ids::slot(xid)).is_some_and(|x| x.as_ref().is_some_and(|x| x.xid == xid && x.conn.is_none()))
+        self.exchanges.get_mut(ids::slot(xid)).filter(|x| x.xid == xid)
     }
 
     /// Read from a connection, for the exchange that uses it.
     fn receive<B: Backend>(&mut self, io: &mut Io<B>, id: ConnId) {
         let Some(owner) = io.conn(id).map(|c| c.owner) else { return };
         let now = io.now();
-        let exchange = self.exchanges.get_mut(owner as usize).and_then(Option::as_mut);
-        let mut sink = ExchangeSink::new(exchange, &mut self.outbox, &mut self.memory, now);
+        let exchange = self.exchanges.get_mut(owner as usize);
+        let mut sink = ExchangeSink::new(exchange, &mut self.outbox, &mut self.memory, &mut self.log, now);
         let pumped = io.pump(id, &mut sink);
         sink.settle();
         let go_ahead = sink.go_ahead;
-        let Some(exchange) = self.exchanges.get_mut(owner as usize).and_then(Option::as_mut) else {
+        let Some(exchange) = self.exchanges.get_mut(owner as usize) else {
             if !matches!(pumped, Pumped::Drained) {
                 self.drop_idle(io, id);
             }
@@ -129,6 +149,9 @@ impl Client {
         }
         if exchange.finished {
             return self.conclude(io, xid);
+        }
+        if exchange.heard_end {
+            return self.half_closed(io, xid, id);
         }
         match pumped {
             Pumped::Drained => {}
@@ -144,6 +167,7 @@ impl Client {
             Pumped::Closed => return self.fail(io, xid, Cause::code(crate::error::CHTTP_E_CONNECTION_LOST)),
             Pumped::Fault(fault) => return self.fail(io, xid, Cause::fault(fault)),
             Pumped::Lost(error) => return self.fail(io, xid, Cause::lost(&error)),
+            Pumped::Insecure(error) => return self.fail_tls(io, xid, &error),
         }
         let go_ahead = go_ahead && exchange.upload.held;
         if go_ahead {
@@ -159,25 +183,72 @@ impl Client {
 
     /// An idle connection was closed by its peer, or spoke out of turn.
     fn drop_idle<B: Backend>(&mut self, io: &mut Io<B>, id: ConnId) {
-        let Some(origin) = io.conn(id).map(|c| c.origin) else { return };
-        io.close(id, false);
-        self.pool.closed(origin, Some(id));
-        self.refill(io);
+        self.let_go(io, id, Gone::Peer);
     }
 
     /// Connections that have been idle for too long.
     fn expire_idle<B: Backend>(&mut self, io: &mut Io<B>) {
-        let next = self.pool.expire(io.now(), |id| io.close(id, false));
-        self.idle_timer = (next != Tick::NEVER).then(|| io.wheel.insert(next, IDLE_TIMER));
-        self.refill(io);
+        let before = self.pool.counts().open;
+        self.pool.expire(io.now(), |id| io.close(id, false));
+        self.watch_idle(io);
+        if self.pool.counts().open < before {
+            self.stir(io);
+            self.refill(io);
+        }
+    }
+
+    /// See to it that the timer of idle connections runs out in time.
+    fn watch_idle<B: Backend>(&mut self, io: &mut Io<B>) {
+        let at = self.pool.next_due();
+        if at == Tick::NEVER || self.idle_timer.is_some_and(|(_, set)| set <= at) {
+            return;
+        }
+        if let Some((timer, _)) = self.idle_timer.take() {
+            io.wheel.cancel(timer);
+        }
+        self.idle_timer = Some((io.wheel.insert(at, IDLE_TIMER), at));
+    }
+
+    /// Something has ended, and its memory can be given back, unless it is needed again soon. The timer runs only while that
+    /// goes on: an engine without work sleeps.
+    fn stir<B: Backend>(&mut self, io: &mut Io<B>) {
+        self.stirred = true;
+        if self.tidy_timer.is_none() {
+            self.tidy_timer = Some(io.wheel.insert(io.now().after(TIDY_NS), TIDY_TIMER));
+        }
+    }
+
+    fn tidy<B: Backend>(&mut self, io: &mut Io<B>) {
+        self.tidy_timer = None;
+        // What the application has yet to release will be free memory, too: there is no calm while it does.
+        let lent = self.memory.lent();
+        let calm = !std::mem::take(&mut self.stirred) & (std::mem::replace(&mut self.lent, lent) == lent);
+        io.tidy(calm);
+        self.exchanges.tidy();
+        self.dialer.tidy();
+        self.pool.tidy(calm);
+        self.memory.tidy();
+        if calm {
+            self.ids.tidy(SPARE);
+            self.spent.shrink_to(SPARE);
+            self.outbox.tidy();
+            // Once most of a crowd is gone.
+            if self.crowd >= CROWD.max(self.exchanges.len() * 2) && self.settings.trim_heap {
+                mem::page::trim_heap();
+                self.crowd = self.exchanges.len();
+            }
+        } else {
+            self.stir(io);
+            self.stirred = false;
+        }
     }
 
     /// Exchanges, connections and books must agree. For tests; costs a walk over everything.
     pub fn audit<B: Backend>(&self, io: &Io<B>) {
         self.pool.audit();
-        let live = self.exchanges.iter().flatten().count();
-        assert_eq!(live, self.live);
-        let busy = self.exchanges.iter().flatten().filter(|x| x.conn.is_some()).count();
+        self.dialer.audit();
+        assert_eq!(self.exchanges.iter().count(), self.exchanges.len());
+        let busy = self.exchanges.iter().filter(|x| x.conn.is_some()).count();
         let counts = self.pool.counts();
         assert_eq!(
             counts.open as usize,
@@ -185,8 +256,13 @@ impl Client {
             "a place in the pool was lost"
         );
         assert_eq!(io.conn_count(), busy + counts.idle as usize + self.dialer.connecting());
-        let waiting = self.exchanges.iter().flatten().filter(|x| x.conn.is_none()).count();
+        let waiting = self.exchanges.iter().filter(|x| x.conn.is_none()).count();
         assert_eq!(counts.waiting as usize, waiting, "a waiter was lost");
+        let in_need = |x: &&Exchange| x.conn.is_none() && x.dial.is_none();
+        assert_eq!(counts.queued as usize, self.exchanges.iter().filter(in_need).count());
+        let Tally { submitted, succeeded, failed, cancelled, connections_opened, .. } = self.tally;
+        assert_eq!(submitted, succeeded + failed + cancelled + self.exchanges.len() as u64);
+        assert_eq!(connections_opened, counts.opened);
     }
 }
 
@@ -201,14 +277,30 @@ impl<B: Backend> Agent<B> for Client {
 
     fn flushed(&mut self, io: &mut Io<B>, id: ConnId) {
         let Some(owner) = io.conn(id).map(|c| c.owner) else { return };
-        if let Some(xid) = self.exchanges.get(owner as usize).and_then(|x| Some(x.as_ref()?.xid)) {
+        if let Some(xid) = self.exchanges.get(owner as usize).map(|x| x.xid) {
             self.feed(io, xid);
         }
     }
 
+    fn secured(&mut self, io: &mut Io<B>, id: ConnId, outcome: Result<(), Insecure>) {
+        match self.stream_on(io, id) {
+            Some(xid) => self.stream_secured(io, xid, outcome),
+            None => self.dial_secured(io, id, outcome),
+        }
+    }
+
+    fn memory(&mut self) -> &mut mem::Pool {
+        &mut self.memory
+    }
+
     fn expired(&mut self, io: &mut Io<B>, key: u64) {
         match key {
-            IDLE_TIMER => self.expire_idle(io),
+            IDLE_TIMER => {
+                self.idle_timer = None;
+                self.expire_idle(io);
+            }
+            TIDY_TIMER => self.tidy(io),
+            LINE_TIMER => self.line_timed_out(io),
             key if key & DIAL_TIMER != 0 => self.dial_timed_out(io, key & !DIAL_TIMER),
             xid => self.timed_out(io, xid),
         }

@@ -3,10 +3,12 @@
 use super::exchange::{Delivery, Exchange};
 use super::failure::{Cause, Failure, Phase};
 use super::{Client, ids, sink};
+use crate::diag::Level;
 use crate::error as e;
 use crate::net::backend::Backend;
 use crate::net::reactor::Io;
-use crate::pool::OriginId;
+use crate::pool::{Gone, OriginId, Reason};
+use crate::proto::tls;
 use crate::queue::Event;
 use crate::queue::event::{flag, kind};
 
@@ -24,13 +26,13 @@ impl Client {
                 free = Some(conn);
             } else {
                 // Closing first gives up borrowed memory, so that WRITE_DONE may follow.
-                io.close(conn, !uploaded && !exchange.tunnel);
-                self.pool.closed(exchange.origin, None);
+                self.hang_up(io, conn, !uploaded && !exchange.tunnel, Gone::Spent);
             }
         }
         super::dispatch::write_done(&mut exchange, &mut self.outbox);
         self.tally.succeeded += 1;
         let elapsed = exchange.elapsed(io.now());
+        self.log.add(Level::Debug, io.now(), xid, || format!("{} after {:.3} ms", exchange.status, ms(elapsed)));
         let mut event;
         match std::mem::replace(&mut exchange.delivery, Delivery::Stream) {
             Delivery::Collect(Some(mut obj)) => {
@@ -38,12 +40,14 @@ impl Client {
                 obj.parts_mut().0.timing = exchange.timing;
                 let body = obj.get().body(obj.tail());
                 event.len = body.len() as u64;
+                event.flags |= if body.is_empty() { 0 } else { flag::COPIED };
                 event.data = if body.is_empty() { 0 } else { body.as_ptr() as usize };
                 event.obj = Some(obj.into_block());
             }
             _ => event = sink::event(&exchange, kind::DONE),
         }
         self.end(&exchange, event, elapsed);
+        self.stir(io);
         match free {
             Some(conn) => self.serve(io, exchange.origin, conn),
             None => self.refill(io),
@@ -60,11 +64,13 @@ impl Client {
         }
         let Some(mut exchange) = self.take(io, xid) else { return };
         let why = self.explain(&exchange, cause, heard);
+        self.log.add(level_of(cause.code), io.now(), xid, || format!("failed: {}", why.message));
         if let Some((conn, _)) = exchange.conn {
-            io.close(conn, true);
-            self.pool.closed(exchange.origin, None);
-        } else {
-            self.pool.abandon(exchange.origin, xid);
+            // What was sent whole is not taken back, and the alert that says why is not overtaken by a reset.
+            let sent = exchange.tunnel && exchange.upload.ended && exchange.unsent == 0;
+            self.hang_up(io, conn, !sent && exchange.phase != Phase::Securing, Gone::Failed);
+        } else if let Some(waiter) = exchange.waiter {
+            self.pool.abandon(waiter);
         }
         super::dispatch::write_done(&mut exchange, &mut self.outbox);
         self.deliver_rest(&mut exchange);
@@ -82,10 +88,19 @@ impl Client {
         }
         event.obj = why.into_block();
         self.end(&exchange, event, elapsed);
+        self.stir(io);
         match exchange.dial {
             Some(dial) => self.release_dial(io, dial, exchange.origin, cause),
             None => self.refill(io),
         }
+    }
+
+    /// TLS failed, which tells its own story.
+    pub(super) fn fail_tls<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, error: &tls::Error) {
+        if let Some(exchange) = self.exchange(xid) {
+            exchange.detail = Some(error.message.as_str().into());
+        }
+        self.fail(io, xid, Cause::tls(error));
     }
 
     /// Cancel on the application's behalf.
@@ -96,10 +111,7 @@ impl Client {
     /// A failed exchange leaves its dial: somebody else who waits may take it over, unless the dial itself has failed.
     fn release_dial<B: Backend>(&mut self, io: &mut Io<B>, dial: crate::mem::Key, origin: OriginId, cause: Cause) {
         let failed = !matches!(cause.code, e::CHTTP_E_CANCELLED | e::CHTTP_E_TIMEOUT_TOTAL | e::CHTTP_E_TIMEOUT_POOL);
-        let exchanges = &self.exchanges;
-        let heir = self.pool.waiters(origin).find(|&xid| {
-            exchanges.get(ids::slot(xid)).and_then(Option::as_ref).is_some_and(|x| x.xid == xid && x.dial.is_none())
-        });
+        let heir = self.pool.heir(origin);
         match heir {
             Some(heir) if !failed => self.bequeath(io, dial, heir),
             _ => self.drop_dial(io, dial),
@@ -117,9 +129,8 @@ impl Client {
 
     /// Take an exchange out of the table, with its timer.
     fn take<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) -> Option<Exchange> {
-        let slot = self.exchanges.get_mut(ids::slot(xid))?;
-        let exchange = slot.take_if(|x| x.xid == xid)?;
-        self.live -= 1;
+        self.exchange(xid)?;
+        let exchange = self.exchanges.remove(ids::slot(xid))?;
         if let Some((timer, _)) = exchange.timer {
             io.wheel.cancel(timer);
         }
@@ -128,17 +139,24 @@ impl Client {
 
     /// What was received and not handed over yet comes before the error.
     fn deliver_rest(&mut self, exchange: &mut Exchange) {
-        sink::ExchangeSink::new(Some(exchange), &mut self.outbox, &mut self.memory, crate::proto::Tick(0)).give_up();
+        sink::ExchangeSink::new(
+            Some(exchange),
+            &mut self.outbox,
+            &mut self.memory,
+            &mut self.log,
+            crate::proto::Tick(0),
+        )
+        .give_up();
     }
 
     /// A request that met a connection which the peer had closed meanwhile may be sent again, if that is safe: no byte of an
     /// answer was seen, and the method is idempotent or no byte of the request left (RFC 9110 section 9.2.2).
     fn may_retry(&self, xid: u64, cause: Cause, heard: bool, left: bool) -> bool {
-        let Some(x) = self.exchanges.get(ids::slot(xid)).and_then(Option::as_ref) else { return false };
+        let Some(x) = self.exchanges.get(ids::slot(xid)) else { return false };
         let stale = matches!(cause.code, e::CHTTP_E_CLOSED_BEFORE_HEAD | e::CHTTP_E_CONNECTION_LOST);
         stale
             && x.conn.is_some()
-            && x.route.reused
+            && x.route.reason.is_kept()
             && !heard
             && !x.answered
             && x.route.attempt < ATTEMPTS_MAX
@@ -148,26 +166,32 @@ impl Client {
 
     fn retry<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
         let now = io.now();
-        let Some(exchange) = self.exchange(xid) else { return };
+        let Some(exchange) = self.exchanges.get_mut(ids::slot(xid)).filter(|x| x.xid == xid) else { return };
         let Some((conn, _)) = exchange.conn.take() else { return };
         exchange.route.attempt += 1;
         let held = exchange.request.head.expects_continue;
         exchange.upload.rewind(held);
         exchange.enter(Phase::Queued, now);
         let origin = exchange.origin;
-        io.close(conn, true);
-        self.pool.requeue(origin, xid);
-        self.pool.closed(origin, None);
+        exchange.route.reason = Reason::Stale;
+        exchange.waiter = Some(self.pool.enqueue(origin, xid, true));
+        self.hang_up(io, conn, true, Gone::Peer);
         self.tally.retried += 1;
+        self.log.add(Level::Info, now, xid, || "the connection was stale: the request is sent again".to_owned());
         let found = self.pool.book(origin);
         self.proceed(io, origin, xid, found);
     }
 
     fn explain(&self, x: &Exchange, cause: Cause, heard: bool) -> Failure {
         let (host, port) = self.pool.key(x.origin).map_or(("?", 0), |k| (&k.host, k.port));
-        let mut message = format!("{host}:{port}: {} ({}", e::text(cause.code), x.phase.name());
+        let what = x.detail.as_deref().unwrap_or_else(|| e::text(cause.code));
+        let mut message = format!("{host}:{port}: {what} ({}", x.phase.name());
         if cause.os_errno != 0 {
             message += &format!("; {}", std::io::Error::from_raw_os_error(cause.os_errno));
+        }
+        let tried = x.dial.map(|dial| self.dialer.tried(dial)).unwrap_or_default();
+        if !tried.is_empty() {
+            message += &format!("; tried {tried}");
         }
         if x.route.attempt > 1 {
             message += &format!("; attempt {}", x.route.attempt);
@@ -176,8 +200,8 @@ impl Client {
         let before_sending = x.bytes_sent == 0;
         let category = e::Category::of(cause.code);
         let transient = !matches!(cause.code, e::CHTTP_E_CANCELLED | e::CHTTP_E_ENGINE_CLOSED)
-            && !matches!(category, Some(e::Category::Protocol | e::Category::Argument))
-            || matches!(cause.code, e::CHTTP_E_CLOSED_BEFORE_HEAD);
+            && !matches!(category, Some(e::Category::Protocol | e::Category::Argument | e::Category::Tls))
+            || matches!(cause.code, e::CHTTP_E_CLOSED_BEFORE_HEAD | e::CHTTP_E_TLS_CLOSED);
         let safe = before_sending || (!heard && !x.answered && is_idempotent(x.request.head.request().method));
         Failure {
             cause,
@@ -193,11 +217,25 @@ impl Client {
 
     /// Every exchange ends with `code`; for the end of the engine.
     pub(super) fn fail_all<B: Backend>(&mut self, io: &mut Io<B>, code: i32) {
-        let xids: Vec<u64> = self.exchanges.iter().flatten().map(|x| x.xid).collect();
+        let xids: Vec<u64> = self.exchanges.iter().map(|x| x.xid).collect();
         for xid in xids {
             self.fail(io, xid, Cause::code(code));
         }
     }
+}
+
+/// Failures of the other side matter to operators; what the application asked for, and time, to whoever looks for it.
+fn level_of(code: i32) -> Level {
+    match e::Category::of(code) {
+        Some(e::Category::Tls) => Level::Warning,
+        Some(e::Category::Closed) if code != e::CHTTP_E_CONNECTION_LOST => Level::Debug,
+        _ => Level::Info,
+    }
+}
+
+/// Nanoseconds as milliseconds, for people.
+pub(super) fn ms(ns: u64) -> f64 {
+    ns as f64 / 1e6
 }
 
 /// RFC 9110 section 9.2.2.

@@ -2,7 +2,7 @@
 
 use super::settings::Timeouts;
 use super::upload::Source;
-use crate::pool::OriginKey;
+use crate::pool::{OriginKey, Scheme};
 use crate::proto::h1::encode::EncodedHead;
 
 pub struct Request {
@@ -18,4 +18,11 @@ pub struct Request {
     pub recv_credit: u64,
     pub collect_max: u64,
     pub timeouts: Timeouts,
+}
+
+impl Request {
+    /// It asks for a raw stream: there is no head to send, and none will come.
+    pub fn is_raw(&self) -> bool {
+        self.origin.scheme == Scheme::Raw
+    }
 }

@@ -4,6 +4,8 @@
 //! The tail of the object is laid out as `field table | head bytes | body`.
 
 use crate::mem::{Obj, Object, Pool};
+use crate::pool::Reason;
+use crate::proto::tls::{self, Agreed};
 use crate::proto::{Field, Fields, Head, Version};
 use std::net::SocketAddr;
 
@@ -16,16 +18,24 @@ pub struct Timing {
     pub sent: u64,
     /// The first byte of the final head arrived.
     pub first_byte: u64,
-    /// Of the connection's making: name resolved and connection made took this long; 0 on a reused connection.
+    /// Of the connection's making: name resolved, connection made and secured took this long; 0 on a reused connection.
     pub connect_took: u64,
+    /// Of that, the name.
+    pub dns_took: u64,
+    /// Of that, the TLS handshake.
+    pub tls_took: u64,
 }
 
 /// Where and how the exchange ran.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Route {
     pub peer: Option<SocketAddr>,
+    pub local: Option<SocketAddr>,
     pub reused: bool,
+    /// Why the connection was an open one, or a new one.
+    pub reason: Reason,
     pub attempt: u32,
+    pub tls: Option<Agreed>,
 }
 
 #[derive(Debug)]
@@ -36,6 +46,8 @@ pub struct Response {
     head_len: u32,
     reason: (u32, u32),
     body_len: u64,
+    /// What stands in place of a body: what TLS told of the connection.
+    told_len: u32,
     pub route: Route,
     pub timing: Timing,
 }
@@ -81,6 +93,16 @@ impl Response {
         &tail[self.head_at()..][self.reason.0 as usize..][..self.reason.1 as usize]
     }
 
+    /// What TLS told of the connection, of an object that stands for one: at 0 the application protocol, perhaps empty, from
+    /// 1 on the certificates.
+    pub fn told<'a>(&self, tail: &'a [u8], index: usize) -> Option<&'a [u8]> {
+        let mut rest = &tail[self.body_at()..][..self.told_len as usize];
+        for _ in 0..index {
+            rest = split_told(rest)?.1;
+        }
+        Some(split_told(rest)?.0)
+    }
+
     pub fn body<'a>(&self, tail: &'a [u8]) -> &'a [u8] {
         &tail[self.body_at()..][..self.body_len as usize]
     }
@@ -98,6 +120,35 @@ pub fn from_head(memory: &mut Pool, head: &Head<'_>, body: usize, route: Route) 
     };
     let reason = (reason_at, if reason_at == 0 { 0 } else { head.reason.len() as u32 });
     build(memory, head.status, head.version, reason, head.fields, body, route)
+}
+
+fn split_told(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = rest.split_first_chunk::<4>()?;
+    rest.split_at_checked(u32::from_ne_bytes(*len) as usize)
+}
+
+/// An object that stands for a connection: no head, but all that is known of the way.
+pub fn from_connection(
+    memory: &mut Pool,
+    route: Route,
+    timing: Timing,
+    told: Option<&tls::Info<'_>>,
+) -> Option<Obj<Response>> {
+    let mut bytes = Vec::new();
+    if let Some(told) = told {
+        let chain = told.chain.iter().map(|certificate| certificate.as_ref());
+        for part in std::iter::once(told.alpn.unwrap_or_default()).chain(chain) {
+            bytes.extend_from_slice(&u32::try_from(part.len()).ok()?.to_ne_bytes());
+            bytes.extend_from_slice(part);
+        }
+    }
+    let nothing = Fields { bytes: &[], table: &[] };
+    let mut obj = build(memory, 0, Version::Http11, (0, 0), nothing, bytes.len(), route)?;
+    let (response, tail) = obj.parts_mut();
+    tail[..bytes.len()].copy_from_slice(&bytes);
+    response.told_len = u32::try_from(bytes.len()).ok()?;
+    response.timing = timing;
+    Some(obj)
 }
 
 /// Copy a trailer section into an object.
@@ -129,6 +180,7 @@ fn build(
         head_len: fields.bytes.len() as u32,
         reason,
         body_len: 0,
+        told_len: 0,
         route,
         timing: Timing::default(),
     };
@@ -155,9 +207,9 @@ pub fn append(memory: &mut Pool, obj: &mut Obj<Response>, bytes: &[u8]) -> bool 
     if used + bytes.len() > obj.tail_capacity() {
         let wanted = (used + bytes.len()).max(obj.tail_capacity() * 2);
         let Some(block) = memory.block(Obj::<Response>::payload(wanted)) else { return false };
-        let Response { status, version, fields, head_len, reason, body_len, route, timing } = *obj.get();
+        let Response { status, version, fields, head_len, reason, body_len, told_len, route, timing } = *obj.get();
         let mut larger =
-            Obj::new(block, Response { status, version, fields, head_len, reason, body_len, route, timing });
+            Obj::new(block, Response { status, version, fields, head_len, reason, body_len, told_len, route, timing });
         larger.parts_mut().1[..used].copy_from_slice(&obj.tail()[..used]);
         *obj = larger;
     }

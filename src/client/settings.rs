@@ -1,7 +1,15 @@
 //! Cold configuration of an engine: what the options of the C interface set.
 
+use super::logging::Call;
+use super::trust;
+use crate::diag::Level;
+use crate::net::backend::mock::MockNet;
+use crate::net::backend::{Bind, Tuning};
 use crate::pool;
 use crate::proto::h1;
+use crate::proto::route::Overrides;
+use crate::proto::tls::Tls;
+use std::sync::Arc;
 
 /// Deadlines of one exchange, in nanoseconds; `u64::MAX` is "none". Each has its own error code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -10,6 +18,8 @@ pub struct Timeouts {
     pub pool: u64,
     pub dns: u64,
     pub connect: u64,
+    /// The TLS handshake.
+    pub tls: u64,
     /// The peer takes no byte of the request.
     pub write: u64,
     /// From the end of the request to the first byte of the answer.
@@ -30,6 +40,7 @@ impl Default for Timeouts {
             pool: 60 * SECOND,
             dns: 30 * SECOND,
             connect: 30 * SECOND,
+            tls: 30 * SECOND,
             write: 60 * SECOND,
             first_byte: NO_TIMEOUT,
             read: 300 * SECOND,
@@ -53,21 +64,58 @@ pub struct Settings {
     /// Bytes of a streamed upload that the engine buffers for an exchange.
     pub send_buffer: u64,
     pub dns_cache_ns: u64,
+    /// Connection Attempt Delay (RFC 8305 section 5).
+    pub attempt_delay_ns: u64,
+    /// For requests that name no local end of their own.
+    pub bind: Bind,
+    /// For requests that name no address of their own.
+    pub overrides: Overrides,
+    pub tuning: Tuning,
     pub exchanges_max: u32,
+    /// What `log` is called with.
+    pub log_level: Level,
+    pub log: Option<Call>,
+    /// For https requests that come without a `Tls` of their own.
+    pub tls: trust::Options,
+    /// The same, made already, and the process that it was made in. `tls` does not count then.
+    pub tls_made: Option<(Arc<Tls>, u32)>,
+    /// A scripted network instead of the kernel's, and the process that it was made in.
+    pub mock: Option<(MockNet, u32)>,
+    /// After a peak, have the C library give free memory back to the system.
+    pub trim_heap: bool,
+    /// A callback that takes longer is told in the log; 0 for none.
+    pub slow_callback_ns: u64,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
             own_thread: true,
-            pool: pool::Limits { per_origin: 256, total: 16_384, idle_ns: 60 * SECOND },
+            pool: pool::Limits {
+                per_origin: 256,
+                total: 16_384,
+                idle_ns: 60 * SECOND,
+                age_ns: NO_TIMEOUT,
+                waiting_max: NO_TIMEOUT,
+            },
             h1: h1::Limits::default(),
             timeouts: Timeouts::default(),
             recv_credit: 1 << 20,
             collect_max: 1 << 20,
             send_buffer: 256 << 10,
             dns_cache_ns: 30 * SECOND,
+            attempt_delay_ns: SECOND / 4,
+            bind: Bind::default(),
+            overrides: Overrides::default(),
+            tuning: Tuning::default(),
             exchanges_max: 1 << 20,
+            log_level: Level::Warning,
+            log: None,
+            tls: trust::Options::default(),
+            tls_made: None,
+            mock: None,
+            trim_heap: true,
+            slow_callback_ns: SECOND / 20,
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use super::exchange::{Delivery, Exchange, Gathered};
 use super::failure::Phase;
+use super::logging::Logging;
 use super::outbox::Outbox;
 use super::response::{self, Response};
 use super::upload::Source;
+use crate::diag::{self, Level};
 use crate::mem::{Block, Body, Obj, Pool, Slice};
 use crate::net::reactor::Receiver;
 use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick};
@@ -26,6 +28,7 @@ pub struct ExchangeSink<'a> {
     pub exchange: Option<&'a mut Exchange>,
     pub outbox: &'a mut Outbox,
     pub memory: &'a mut Pool,
+    pub log: &'a mut Logging,
     pub now: Tick,
     lent: Option<(Block, usize)>,
     /// 100 (Continue) came: the body may be sent.
@@ -35,8 +38,14 @@ pub struct ExchangeSink<'a> {
 }
 
 impl<'a> ExchangeSink<'a> {
-    pub fn new(exchange: Option<&'a mut Exchange>, outbox: &'a mut Outbox, memory: &'a mut Pool, now: Tick) -> Self {
-        ExchangeSink { exchange, outbox, memory, now, lent: None, go_ahead: false, denied: false }
+    pub fn new(
+        exchange: Option<&'a mut Exchange>,
+        outbox: &'a mut Outbox,
+        memory: &'a mut Pool,
+        log: &'a mut Logging,
+        now: Tick,
+    ) -> Self {
+        ExchangeSink { exchange, outbox, memory, log, now, lent: None, go_ahead: false, denied: false }
     }
 
     /// After a pump: what was gathered becomes an event.
@@ -90,6 +99,13 @@ pub fn event(exchange: &Exchange, kind: u16) -> Event {
         token: exchange.request.token,
         ..Event::default()
     }
+}
+
+fn trace(log: &mut Logging, now: Tick, xid: u64, head: &Head<'_>) {
+    log.add(Level::Trace, now, xid, || {
+        let first = format!("< {} {}", head.status, head.reason.escape_ascii());
+        diag::redact_head(&first, head.fields.iter())
+    });
 }
 
 fn push_head(exchange: &mut Exchange, outbox: &mut Outbox, kind: u16, status: u16, obj: Option<Obj<Response>>) {
@@ -189,12 +205,14 @@ impl Sink for ExchangeSink<'_> {
         if head.status == 100 {
             self.go_ahead = true;
         }
+        trace(self.log, self.now, exchange.xid, head);
         let obj = response::from_head(self.memory, head, 0, exchange.route);
         push_head(exchange, self.outbox, kind::INFORMATIONAL, head.status, obj);
     }
 
     fn head(&mut self, _: StreamKey, head: &Head<'_>, follows: Follows) {
         let Some(exchange) = self.exchange.as_deref_mut() else { return };
+        trace(self.log, self.now, exchange.xid, head);
         exchange.enter(Phase::Receiving, self.now);
         exchange.answered = true;
         exchange.status = head.status;
@@ -299,7 +317,14 @@ impl Sink for ExchangeSink<'_> {
 
     fn end(&mut self, _: StreamKey) {
         if let Some(exchange) = self.exchange.as_deref_mut() {
-            exchange.finished = true;
+            if !exchange.request.is_raw() {
+                exchange.finished = true;
+                return;
+            }
+            flush_gathered(exchange, self.outbox, self.memory);
+            exchange.heard_end = true;
+            let event = event(exchange, kind::STREAM_END);
+            self.outbox.push(&exchange.queue, event);
         }
     }
 

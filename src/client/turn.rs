@@ -3,12 +3,14 @@
 use super::dispatch::{Submission, write_done};
 use super::engine::Mail;
 use super::outbox::Calls;
+use super::stream::Unready;
 use super::{Client, sink};
 use crate::error as e;
 use crate::net::backend::{Backend, Ready};
 use crate::net::mailbox::Mailbox;
 use crate::net::reactor::Io;
 use crate::proto::Tick;
+use crate::proto::tls::Tls;
 use crate::queue::event::{flag, kind};
 use crate::queue::{Event, Queue};
 use std::sync::Arc;
@@ -39,7 +41,8 @@ impl<B: Backend> Core<B> {
                 Mail::Credit(xid) => client.credit(io, xid),
                 Mail::Nudge(xid) => client.nudge(io, xid),
                 Mail::Write(xid, piece) => client.write(io, xid, piece),
-                Mail::Resolved(host, answer) => client.resolved(io, &host, answer),
+                Mail::Preconnect(like, count) => client.preconnect(io, &like.origin, &like.timeouts, count),
+                Mail::Resolved(host, family, answer) => client.resolved(io, &host, family, &answer),
             }
         }
     }
@@ -53,6 +56,11 @@ impl<B: Backend> Core<B> {
         self.client.accept(&mut self.io, submission);
     }
 
+    /// TLS from here on, on an open stream.
+    pub fn start_tls(&mut self, xid: u64, tls: &Arc<Tls>, name: Option<&str>) -> Result<(), Unready> {
+        self.client.start_tls(&mut self.io, xid, tls, name)
+    }
+
     pub fn dispatch(&mut self, ready: &[Ready]) {
         if self.client.closed.is_none() {
             self.io.dispatch(ready, &mut self.client);
@@ -61,13 +69,23 @@ impl<B: Backend> Core<B> {
 
     /// Publish the turn's events.
     pub fn publish(&mut self) {
+        self.client.log.publish(&mut self.client.outbox);
         self.client.outbox.publish(&mut self.calls);
         self.client.ids.release(&mut self.client.spent);
     }
 
-    /// The queues that are to be raised once the turn is let go.
-    pub fn take_calls(&mut self) -> Calls {
-        std::mem::take(&mut self.calls)
+    /// What the turn has published.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// The queues that are to be raised once the turn is let go; `None` for none.
+    pub fn take_calls(&mut self) -> Option<Calls> {
+        if self.calls.is_empty() {
+            self.calls.forget();
+            return None;
+        }
+        Some(std::mem::take(&mut self.calls))
     }
 
     /// When the next timer may run out.
@@ -108,7 +126,7 @@ impl<B: Backend> Core<B> {
     }
 
     /// After a panic: no state is trusted but the table of exchanges. `close` is false when closing has panicked too.
-    pub fn collapse(&mut self, queues: &[Arc<Queue>], close: bool) {
+    pub fn collapse(&mut self, queues: &[Arc<Queue>], mailbox: &Mailbox<Mail>, close: bool) {
         self.client.closed = Some(e::CHTTP_E_PANIC);
         if close {
             // First of all, so that borrowed memory is given up before anybody is told.
@@ -118,8 +136,9 @@ impl<B: Backend> Core<B> {
         }
         let client = &mut self.client;
         client.dialer.close();
-        client.live = 0;
-        for mut exchange in client.exchanges.iter_mut().filter_map(Option::take) {
+        let slots: Vec<usize> = client.exchanges.iter().map(|x| super::ids::slot(x.xid)).collect();
+        for slot in slots {
+            let Some(mut exchange) = client.exchanges.remove(slot) else { continue };
             write_done(&mut exchange, &mut client.outbox);
             let mut event = sink::event(&exchange, kind::DONE);
             event.flags |= flag::TERMINAL;
@@ -130,9 +149,11 @@ impl<B: Backend> Core<B> {
             client.outbox.push(&exchange.queue, event);
             client.spent.push(exchange.xid);
         }
+        // Whoever wrote while the turn unwound saw a holder of the turn who would look.
+        self.read_mail(mailbox);
         for queue in queues {
             let event = Event { kind: kind::ENGINE_DOWN, error: e::CHTTP_E_PANIC, ..Event::default() };
-            client.outbox.push(queue, event);
+            self.client.outbox.push(queue, event);
         }
         self.publish();
     }
@@ -141,7 +162,7 @@ impl<B: Backend> Core<B> {
     pub fn forget(&mut self, queue: &Arc<Queue>) {
         let Core { io, client, .. } = self;
         let theirs = |x: &super::Exchange| Arc::ptr_eq(&x.queue, queue);
-        let xids: Vec<u64> = client.exchanges.iter().flatten().filter(|x| theirs(x)).map(|x| x.xid).collect();
+        let xids: Vec<u64> = client.exchanges.iter().filter(|x| theirs(x)).map(|x| x.xid).collect();
         for xid in xids {
             client.cancel(io, xid);
         }

@@ -1,8 +1,8 @@
 //! Where the bytes of a request body come from, and how far they have gone.
 
+use crate::net::descriptors::Held;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 
 /// The body of a request, as it was submitted.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum Source {
     },
     /// A part of a file. The descriptor is a duplicate of the application's.
     File {
-        fd: OwnedFd,
+        fd: Held,
         offset: u64,
         len: u64,
     },

@@ -1,9 +1,20 @@
 //! Cold options of an engine: one table says what there is, sets it and describes it.
 
+use super::delivery::CHTTP_OPT_SLOW_CALLBACK_NS;
 use super::guard::{Refusal, bytes, give, guard, guard_explained};
+use super::handles::*;
+use super::log::*;
+use super::mock::*;
+use super::network::*;
+use super::pool::*;
+use super::tls::*;
 use crate::client::Settings;
+use crate::client::trust::SystemRoots;
+use crate::diag::Level;
 use crate::error as e;
-use std::ffi::{CStr, c_char};
+use crate::proto::route::{self, Overrides};
+use crate::proto::tls::{PostQuantum, Version};
+use std::ffi::{CStr, c_char, c_void};
 
 /// Options of an engine. Made with the defaults, copied by chttp_engine_new(), never consumed. Not thread-safe.
 pub struct chttp_config {
@@ -47,7 +58,7 @@ pub const CHTTP_OPT_RECV_CREDIT: u32 = 13;
 pub const CHTTP_OPT_COLLECT_MAX: u32 = 14;
 /// Bytes of a streamed request body that are buffered for one exchange before CHTTP_E_AGAIN. Default 256 KiB.
 pub const CHTTP_OPT_SEND_BUFFER: u32 = 15;
-/// How long a resolved name is kept; 0 for not at all. Default 30 s.
+/// How long a resolved name is kept; 0 for not at all. A name without any address is never kept. Default 30 s.
 pub const CHTTP_OPT_DNS_CACHE_NS: u32 = 16;
 /// Exchanges under way at a time; chttp_submit() refuses more. Default 1048576.
 pub const CHTTP_OPT_MAX_EXCHANGES: u32 = 17;
@@ -65,6 +76,15 @@ pub const CHTTP_OPT_CHUNK_EXT_MAX: u32 = 22;
 pub const CHTTP_OPT_ALLOW_BARE_LF: u32 = 23;
 /// 1: take a folded field line for one with spaces. Default 0.
 pub const CHTTP_OPT_ALLOW_OBS_FOLD: u32 = 24;
+/// For requests whose `tls_timeout_ns` is 0. Default 30 s.
+pub const CHTTP_OPT_TLS_TIMEOUT_NS: u32 = 25;
+
+/// Set by chttp_config_set_i64().
+pub const CHTTP_OPTION_INT64: u32 = 1;
+/// UTF-8 without NUL. Set by chttp_config_set_str().
+pub const CHTTP_OPTION_TEXT: u32 = 2;
+/// Any bytes. Set by chttp_config_set_bytes().
+pub const CHTTP_OPTION_BYTES: u32 = 3;
 
 /// What there is to know of an option, for chttp_option_describe(). Fill in nothing; pass the size.
 #[repr(C)]
@@ -72,13 +92,15 @@ pub const CHTTP_OPT_ALLOW_OBS_FOLD: u32 = 24;
 pub struct chttp_option {
     /// CHTTP_OPT_...
     pub id: u32,
-    /// 1 for int64_t. Further types may come.
+    /// CHTTP_OPTION_...: which of the setters takes it. Further kinds may come.
     pub kind: u32,
-    /// For chttp_config_set_named(). Static, like all texts here.
+    /// For chttp_config_set_named(), which takes no objects and functions. Static, like all texts here.
     pub name: *const c_char,
     /// "ns", "bytes", "" ...
     pub unit: *const c_char,
+    /// 0 for what is no number: by default a text and bytes are empty, and there is no object and no function.
     pub default_value: i64,
+    /// Range of the number, or of the length of the text or bytes; 0 for an object and a function.
     pub min: i64,
     pub max: i64,
     /// -1 is allowed too, and means "no limit".
@@ -89,16 +111,36 @@ pub struct chttp_option {
     pub doc: *const c_char,
 }
 
-struct Row {
+pub(super) struct Row {
     id: u32,
     name: &'static CStr,
     unit: &'static CStr,
+    /// Of the number, or of the length.
     min: i64,
     max: i64,
-    unlimited: bool,
     doc: &'static CStr,
-    get: fn(&Settings) -> u64,
-    set: fn(&mut Settings, u64),
+    value: Value,
+}
+
+/// How an option is read and written.
+enum Value {
+    Number {
+        unlimited: bool,
+        get: fn(&Settings) -> u64,
+        set: fn(&mut Settings, u64),
+    },
+    /// Text or bytes, as `kind` says. `set` checks all but length and encoding and says which rule is broken; nothing
+    /// at all puts the default back.
+    Data {
+        kind: u32,
+        set: fn(&mut Settings, &[u8]) -> Result<(), Refusal>,
+    },
+    Object {
+        set: SetObject,
+    },
+    Function {
+        set: SetFunction,
+    },
 }
 
 /// A row of the table. `$field` is where the value lives; numbers are converted without loss, because the range is checked.
@@ -110,10 +152,12 @@ macro_rules! row {
             unit: $unit,
             min: $min,
             max: $max,
-            unlimited: $unlimited,
             doc: $doc,
-            get: |s| s.$($field).+ as u64,
-            set: |s, v| s.$($field).+ = <$ty>::try_from(v).unwrap_or(<$ty>::MAX),
+            value: Value::Number {
+                unlimited: $unlimited,
+                get: |s| s.$($field).+ as u64,
+                set: |s, v| s.$($field).+ = <$ty>::try_from(v).unwrap_or(<$ty>::MAX),
+            },
         }
     };
 }
@@ -127,16 +171,105 @@ macro_rules! switch {
             unit: c"",
             min: 0,
             max: 1,
-            unlimited: false,
             doc: $doc,
-            get: |s| u64::from(s.$($field).+),
-            set: |s, v| s.$($field).+ = v != 0,
+            value: Value::Number {
+                unlimited: false,
+                get: |s| u64::from(s.$($field).+),
+                set: |s, v| s.$($field).+ = v != 0,
+            },
         }
     };
 }
 
+/// A row for a text. `$set` gets what has the right length and is UTF-8 without NUL.
+macro_rules! words {
+    ($id:ident, $name:literal, $max:expr, $set:expr, $doc:literal) => {
+        Row {
+            id: $id,
+            name: $name,
+            unit: c"",
+            min: 0,
+            max: $max,
+            doc: $doc,
+            value: Value::Data {
+                kind: CHTTP_OPTION_TEXT,
+                set: |s, v| {
+                    let set: fn(&mut Settings, &str) -> Result<(), Refusal> = $set;
+                    set(s, plain(v)?)
+                },
+            },
+        }
+    };
+}
+
+/// A row for bytes. `$field` is where they live, shared and not copied with the settings.
+macro_rules! blob {
+    ($id:ident, $name:literal, $max:expr, $($field:ident).+, $doc:literal) => {
+        Row {
+            id: $id,
+            name: $name,
+            unit: c"",
+            min: 0,
+            max: $max,
+            doc: $doc,
+            value: Value::Data {
+                kind: CHTTP_OPTION_BYTES,
+                set: |s, v| {
+                    s.$($field).+ = (!v.is_empty()).then(|| v.into());
+                    Ok(())
+                },
+            },
+        }
+    };
+}
+
+/// A row for a text that is kept as it is.
+macro_rules! text {
+    ($id:ident, $name:literal, $max:expr, $($field:ident).+, $doc:literal) => {
+        words!($id, $name, $max, |s, v| { s.$($field).+ = (!v.is_empty()).then(|| v.into()); Ok(()) }, $doc)
+    };
+}
+
+/// A row for a number that stands for one of a few values.
+macro_rules! choice {
+    ($id:ident, $name:literal, $($field:ident).+, $doc:literal, [$($number:literal = $value:expr),+]) => {
+        Row {
+            id: $id,
+            name: $name,
+            unit: c"",
+            min: [$($number),+][0],
+            max: [$($number),+][[$($number),+].len() - 1],
+            doc: $doc,
+            value: Value::Number {
+                unlimited: false,
+                get: |s| match s.$($field).+ { $(v if v == $value => $number,)+ _ => 0 },
+                set: |s, v| s.$($field).+ = match v { $($number => $value,)+ _ => return },
+            },
+        }
+    };
+}
+
+/// A row for what is no number and has no length.
+macro_rules! handle {
+    ($id:ident, $name:literal, $kind:ident($set:expr), $doc:literal) => {
+        Row { id: $id, name: $name, unit: c"", min: 0, max: 0, doc: $doc, value: Value::$kind { set: $set } }
+    };
+}
+
+/// Text of an option.
+fn plain(value: &[u8]) -> Result<&str, Refusal> {
+    let text = std::str::from_utf8(value).ok().filter(|t| !t.contains('\0'));
+    text.ok_or_else(|| Refusal::new(e::CHTTP_E_OPTION_RANGE, "the text is not UTF-8, or has a NUL inside"))
+}
+
 const NS: i64 = i64::MAX;
 const GIB: i64 = 1 << 30;
+/// Bytes of a path.
+const PATH: i64 = 4096;
+/// Certificates, keys and lists.
+const PEM: i64 = 64 << 20;
+/// The end of the year 9999: beyond it no certificate can be valid (RFC 5280 section 4.1.2.5).
+const LAST_TIME: i64 = 253_402_300_799;
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
@@ -164,20 +297,144 @@ const TABLE: &[Row] = &[
     row!(CHTTP_OPT_CHUNK_EXT_MAX, c"chunk_ext_max", c"bytes", 0, GIB, false, h1.chunk_ext_max: u32, c"one chunk extension"),
     switch!(CHTTP_OPT_ALLOW_BARE_LF, c"allow_bare_lf", h1.allow_bare_lf, c"accept LF alone as the end of a line"),
     switch!(CHTTP_OPT_ALLOW_OBS_FOLD, c"allow_obs_fold", h1.allow_obs_fold, c"take a folded field line for one with spaces"),
+    row!(CHTTP_OPT_TLS_TIMEOUT_NS, c"tls_timeout_ns", c"ns", 1, NS, true, timeouts.tls: u64, c"the TLS handshake"),
+    words!(CHTTP_OPT_INTERFACE, c"interface", 15, |s, v| { s.bind.interface = route::interface(v).map_err(off_route)?; Ok(()) }, c"network interface that connections are bound to"),
+    row!(CHTTP_OPT_CONNECT_ATTEMPT_DELAY_NS, c"connect_attempt_delay_ns", c"ns", 10_000_000, NS, true, attempt_delay_ns: u64, c"an address has no outcome: the next one is tried"),
+    text!(CHTTP_OPT_TLS_CA_FILE, c"tls_ca_file", PATH, tls.ca.file, c"file of certificates of authorities to trust (PEM)"),
+    blob!(CHTTP_OPT_TLS_CA_PEM, c"tls_ca_pem", PEM, tls.ca.bytes, c"certificates of authorities to trust (PEM)"),
+    choice!(CHTTP_OPT_TLS_SYSTEM_ROOTS, c"tls_system_roots", tls.system_roots, c"trust the system's authorities: 0 never, 1 always, 2 if none were given", [0 = SystemRoots::Never, 1 = SystemRoots::Always, 2 = SystemRoots::Otherwise]),
+    text!(CHTTP_OPT_TLS_CERT_FILE, c"tls_cert_file", PATH, tls.cert.file, c"file of the client certificate and its chain (PEM)"),
+    blob!(CHTTP_OPT_TLS_CERT_PEM, c"tls_cert_pem", PEM, tls.cert.bytes, c"the client certificate and its chain (PEM)"),
+    text!(CHTTP_OPT_TLS_KEY_FILE, c"tls_key_file", PATH, tls.key.file, c"file of the client certificate's private key (PEM)"),
+    blob!(CHTTP_OPT_TLS_KEY_PEM, c"tls_key_pem", PEM, tls.key.bytes, c"the client certificate's private key (PEM)"),
+    text!(CHTTP_OPT_TLS_SERVER_NAME, c"tls_server_name", 255, tls.server_name, c"name that is sent (SNI) and verified instead of the URL's host"),
+    text!(CHTTP_OPT_TLS_ALPN, c"tls_alpn", 4096, tls.alpn, c"application protocols to offer, with commas between them"),
+    choice!(CHTTP_OPT_TLS_MIN_VERSION, c"tls_min_version", tls.min, c"lowest version of TLS: 12 or 13", [12 = Version::Tls12, 13 = Version::Tls13]),
+    choice!(CHTTP_OPT_TLS_MAX_VERSION, c"tls_max_version", tls.max, c"highest version of TLS: 12 or 13", [12 = Version::Tls12, 13 = Version::Tls13]),
+    switch!(CHTTP_OPT_TLS_INSECURE_NO_VERIFICATION, c"tls_insecure_no_verification", tls.insecure, c"1: trust every certificate"),
+    row!(CHTTP_OPT_TLS_SESSION_CACHE, c"tls_session_cache", c"", 0, 1 << 20, false, tls.sessions: u32, c"servers whose TLS sessions are kept to go on with"),
+    switch!(CHTTP_OPT_TLS_KEY_LOG, c"tls_key_log", tls.key_log, c"1: write the secrets of TLS to the file that SSLKEYLOGFILE names"),
+    row!(CHTTP_OPT_TLS_VERIFY_TIME, c"tls_verify_time", c"s", 0, LAST_TIME, false, tls.verify_time: u64, c"moment to verify certificates at, in seconds since 1970; 0 for now"),
+    text!(CHTTP_OPT_TLS_PINS, c"tls_pins", 65536, tls.pins, c"keys of which the chain must have one, as sha256/BASE64 with commas"),
+    text!(CHTTP_OPT_TLS_CRL_FILE, c"tls_crl_file", PATH, tls.crl.file, c"file of revocation lists (PEM or DER)"),
+    blob!(CHTTP_OPT_TLS_CRL_PEM, c"tls_crl_pem", PEM, tls.crl.bytes, c"revocation lists (PEM or DER)"),
+    choice!(CHTTP_OPT_TLS_KEY_EXCHANGE_PQ, c"tls_key_exchange_pq", tls.post_quantum, c"X25519MLKEM768: 0 off, 1 offered, 2 preferred", [0 = PostQuantum::Off, 1 = PostQuantum::Offered, 2 = PostQuantum::Preferred]),
+    words!(CHTTP_OPT_CONNECT_OVERRIDES, c"connect_overrides", 65_536, |s, v| { s.overrides = Overrides::parse(v).map_err(off_route)?; Ok(()) }, c"addresses that stand in for hosts and ports"),
+    words!(CHTTP_OPT_LOCAL_ADDRESS, c"local_address", 64, |s, v| { s.bind.local = route::local(v).map_err(off_route)?; Ok(()) }, c"address of this machine that connections begin at"),
+    switch!(CHTTP_OPT_TCP_NODELAY, c"tcp_nodelay", tuning.nodelay, c"send small segments at once"),
+    row!(CHTTP_OPT_TCP_KEEPALIVE_NS, c"tcp_keepalive_ns", c"ns", 0, NS, false, tuning.keepalive_ns: u64, c"silence after which the kernel probes the peer; 0 for never"),
+    row!(CHTTP_OPT_TCP_USER_TIMEOUT_NS, c"tcp_user_timeout_ns", c"ns", 0, NS, false, tuning.user_timeout_ns: u64, c"sent bytes stay unacknowledged; 0 for the kernel's own limit"),
+    switch!(CHTTP_OPT_TRIM_HEAP, c"trim_heap", trim_heap, c"call malloc_trim() after a peak"),
+    row!(CHTTP_OPT_MAX_CONNECTION_AGE_NS, c"max_connection_age_ns", c"ns", 1, NS, true, pool.age_ns: u64, c"how old a connection may be when it is used"),
+    row!(CHTTP_OPT_MAX_WAITING, c"max_waiting", c"", 0, 1 << 24, true, pool.waiting_max: u64, c"exchanges that may wait for a connection"),
+    handle!(CHTTP_OPT_TLS, c"tls", Object(set_tls), c"a chttp_tls, instead of what the tls_... options would make"),
+    handle!(CHTTP_OPT_LOG, c"log", Function(set_log), c"a chttp_log_fn that gets the lines of the log"),
+    Row { id: CHTTP_OPT_LOG_LEVEL, name: c"log_level", unit: c"", min: CHTTP_LOG_OFF as i64, max: CHTTP_LOG_TRACE as i64, doc: c"the highest level of lines that `log` gets", value: Value::Number { unlimited: false, get: |s| s.log_level as u64, set: |s, v| s.log_level = Level::from_number(v) } },
+    row!(CHTTP_OPT_SLOW_CALLBACK_NS, c"slow_callback_ns", c"ns", 0, NS, false, slow_callback_ns: u64, c"a callback that takes longer is told in the log; 0 for none"),
+    handle!(CHTTP_OPT_BACKEND, c"backend", Object(set_backend), c"a chttp_backend, a scripted network instead of the system's"),
 ];
 
 impl Row {
-    fn set(&self, settings: &mut Settings, value: i64) -> Result<i32, Refusal> {
-        let unlimited = self.unlimited && value == -1;
-        if !unlimited && !(self.min..=self.max).contains(&value) {
-            let (name, min, max) = (self.name.to_string_lossy(), self.min, self.max);
-            let or = if self.unlimited { ", or -1 for no limit" } else { "" };
-            let rule = format!("option {name}: {value} is not within {min} to {max}{or}");
-            return Err(Refusal::new(e::CHTTP_E_OPTION_RANGE, rule));
+    fn kind(&self) -> u32 {
+        match self.value {
+            Value::Number { .. } => CHTTP_OPTION_INT64,
+            Value::Data { kind, .. } => kind,
+            Value::Object { .. } => CHTTP_OPTION_OBJECT,
+            Value::Function { .. } => CHTTP_OPTION_FUNCTION,
         }
-        (self.set)(settings, if unlimited { u64::MAX } else { value.unsigned_abs() });
+    }
+
+    /// A refusal that names the option.
+    fn refuse(&self, code: i32, rule: &str) -> Refusal {
+        Refusal::new(code, format!("option {}: {rule}", self.name.to_string_lossy()))
+    }
+
+    fn wrong_type(&self) -> Refusal {
+        let setter = match self.kind() {
+            CHTTP_OPTION_INT64 => "it is a number; see chttp_config_set_i64()",
+            CHTTP_OPTION_TEXT => "it is a text; see chttp_config_set_str()",
+            CHTTP_OPTION_OBJECT => "it is an object; see chttp_config_set_obj()",
+            CHTTP_OPTION_FUNCTION => "it is a function; see chttp_config_set_fn()",
+            _ => "it is made of bytes; see chttp_config_set_bytes()",
+        };
+        self.refuse(e::CHTTP_E_OPTION_TYPE, setter)
+    }
+
+    fn set_number(&self, settings: &mut Settings, value: i64) -> Result<i32, Refusal> {
+        let (min, max) = (self.min, self.max);
+        let Value::Number { unlimited, set, .. } = self.value else { return Err(self.wrong_type()) };
+        let endless = unlimited && value == -1;
+        if !endless && !(min..=max).contains(&value) {
+            let or = if unlimited { ", or -1 for no limit" } else { "" };
+            let rule = format!("{value} is not within {min} to {max}{or}");
+            return Err(self.refuse(e::CHTTP_E_OPTION_RANGE, &rule));
+        }
+        set(settings, if endless { u64::MAX } else { value.unsigned_abs() });
         Ok(0)
     }
+
+    /// `as_kind` is the kind that the caller believes it to be.
+    fn set_data(&self, settings: &mut Settings, as_kind: u32, value: &[u8]) -> Result<i32, Refusal> {
+        let Value::Data { kind, set } = self.value else { return Err(self.wrong_type()) };
+        if kind != as_kind {
+            return Err(self.wrong_type());
+        }
+        if i64::try_from(value.len()).is_ok_and(|len| len > self.max) {
+            let rule = format!("{} bytes are more than {}", value.len(), self.max);
+            return Err(self.refuse(e::CHTTP_E_OPTION_RANGE, &rule));
+        }
+        set(settings, value).map(|()| 0).map_err(|refusal| self.refuse(refusal.code, &refusal.message))
+    }
+
+    /// # Safety
+    /// `obj` is NULL or an object of this library.
+    pub(super) unsafe fn set_object(&self, settings: &mut Settings, obj: *const c_void) -> Result<i32, Refusal> {
+        let Value::Object { set } = self.value else { return Err(self.wrong_type()) };
+        // SAFETY: by contract.
+        let done = unsafe { set(settings, obj) };
+        done.map(|()| 0).map_err(|refusal| self.refuse(refusal.code, &refusal.message))
+    }
+
+    /// # Safety
+    /// `function` is NULL, or what the option says.
+    pub(super) unsafe fn set_function(
+        &self,
+        settings: &mut Settings,
+        function: chttp_fn,
+        user: *mut c_void,
+    ) -> Result<i32, Refusal> {
+        let Value::Function { set } = self.value else { return Err(self.wrong_type()) };
+        // SAFETY: by contract.
+        unsafe { set(settings, function, user) };
+        Ok(0)
+    }
+
+    /// From the text form.
+    fn set_named(&self, settings: &mut Settings, value: &[u8]) -> Result<i32, Refusal> {
+        if self.kind() != CHTTP_OPTION_INT64 {
+            return self.set_data(settings, self.kind(), value);
+        }
+        let number = match value {
+            b"unlimited" => Some(-1),
+            _ => std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()),
+        };
+        let no_number = || format!("\"{}\" is no number", value.escape_ascii());
+        let number = number.ok_or_else(|| self.refuse(e::CHTTP_E_OPTION_TYPE, &no_number()))?;
+        self.set_number(settings, number)
+    }
+}
+
+pub(super) fn row(option: u32) -> Result<&'static Row, Refusal> {
+    let row = TABLE.iter().find(|r| r.id == option);
+    row.ok_or_else(|| Refusal::new(e::CHTTP_E_UNKNOWN_OPTION, format!("there is no option {option}")))
+}
+
+/// # Safety
+/// `config` is NULL or came from chttp_config_new() and is used by nobody else.
+pub(super) unsafe fn settings<'a>(config: *mut chttp_config) -> Result<&'a mut Settings, Refusal> {
+    // SAFETY: by contract.
+    let config = unsafe { config.as_mut() };
+    Ok(&mut config.ok_or_else(|| Refusal::new(e::CHTTP_E_INVALID_ARG, "config is NULL"))?.settings)
 }
 
 fn new_config() -> Box<chttp_config> {
@@ -217,12 +474,12 @@ pub unsafe extern "C" fn chttp_config_free(config: *mut chttp_config) {
     });
 }
 
-/// Set an option. chttp_option_describe() tells its range; -1 is "no limit" where that is allowed.
+/// Set an option that is a number. chttp_option_describe() tells its range; -1 is "no limit" where that is allowed.
 ///
 /// `error`, unless NULL, receives on failure an object that names the option and the rule; release it.
 ///
 /// Context:   [object]
-/// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_UNKNOWN_OPTION, CHTTP_E_OPTION_RANGE.
+/// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_UNKNOWN_OPTION, CHTTP_E_OPTION_TYPE, CHTTP_E_OPTION_RANGE.
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_config_set_i64(
@@ -232,21 +489,60 @@ pub unsafe extern "C" fn chttp_config_set_i64(
     error: *mut *mut super::error::chttp_error,
 ) -> i32 {
     // SAFETY: the caller's promise about `error` and `config`.
+    unsafe { guard_explained(error, || row(option)?.set_number(settings(config)?, value)) }
+}
+
+/// Set an option that is a text (CHTTP_OPTION_TEXT). The text is read, checked and copied in the call; the old value stays
+/// if it is refused. NULL, or a length of 0, puts the default back.
+///
+/// Context:   [object]
+/// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_UNKNOWN_OPTION, CHTTP_E_OPTION_TYPE, CHTTP_E_OPTION_RANGE (too long, no
+///            UTF-8, a NUL inside), or the code that goes with the option's own rule, such as CHTTP_E_INVALID_ROUTE.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_config_set_str(
+    config: *mut chttp_config,
+    option: u32,
+    text: *const c_char,
+    len: usize,
+    error: *mut *mut super::error::chttp_error,
+) -> i32 {
+    // SAFETY: the caller's promise about all pointers.
     unsafe {
         guard_explained(error, || {
-            let config = config.as_mut().ok_or_else(|| Refusal::new(e::CHTTP_E_INVALID_ARG, "config is NULL"))?;
-            let row = TABLE.iter().find(|r| r.id == option);
-            let row =
-                row.ok_or_else(|| Refusal::new(e::CHTTP_E_UNKNOWN_OPTION, format!("there is no option {option}")))?;
-            row.set(&mut config.settings, value)
+            let text = bytes("text", text, len)?.unwrap_or_default();
+            row(option)?.set_data(settings(config)?, CHTTP_OPTION_TEXT, text)
         })
     }
 }
 
-/// Set an option by its name, from text: a decimal number, "-1" or "unlimited" where that is allowed.
+/// The same for an option that is made of bytes (CHTTP_OPTION_BYTES), in which NUL is a byte like any other.
 ///
 /// Context:   [object]
-/// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_UNKNOWN_OPTION, CHTTP_E_OPTION_TYPE, CHTTP_E_OPTION_RANGE.
+/// Returns:   as chttp_config_set_str().
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_config_set_bytes(
+    config: *mut chttp_config,
+    option: u32,
+    data: *const c_char,
+    len: usize,
+    error: *mut *mut super::error::chttp_error,
+) -> i32 {
+    // SAFETY: the caller's promise about all pointers.
+    unsafe {
+        guard_explained(error, || {
+            let data = bytes("data", data, len)?.unwrap_or_default();
+            row(option)?.set_data(settings(config)?, CHTTP_OPTION_BYTES, data)
+        })
+    }
+}
+
+/// Set an option by its name, from text: a decimal number, "-1" or "unlimited" where that is allowed; for texts and
+/// bytes those themselves. Objects and functions have no such form.
+///
+/// Context:   [object]
+/// Returns:   as chttp_config_set_i64() and chttp_config_set_str().
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_config_set_named(
@@ -260,21 +556,13 @@ pub unsafe extern "C" fn chttp_config_set_named(
     // SAFETY: the caller's promise about all pointers.
     unsafe {
         guard_explained(error, || {
-            let config = config.as_mut().ok_or_else(|| Refusal::new(e::CHTTP_E_INVALID_ARG, "config is NULL"))?;
+            let settings = settings(config)?;
             let name = bytes("name", name, name_len)?.unwrap_or_default();
             let value = bytes("value", value, value_len)?.unwrap_or_default();
             let row = TABLE.iter().find(|r| r.name.to_bytes() == name).ok_or_else(|| {
                 Refusal::new(e::CHTTP_E_UNKNOWN_OPTION, format!("there is no option \"{}\"", name.escape_ascii()))
             })?;
-            let number = match value {
-                b"unlimited" => Some(-1),
-                _ => std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()),
-            };
-            let number = number.ok_or_else(|| {
-                let rule = format!("option {}: \"{}\" is no number", row.name.to_string_lossy(), value.escape_ascii());
-                Refusal::new(e::CHTTP_E_OPTION_TYPE, rule)
-            })?;
-            row.set(&mut config.settings, number)
+            row.set_named(settings, value)
         })
     }
 }
@@ -298,16 +586,19 @@ pub extern "C" fn chttp_option_count() -> u32 {
 pub unsafe extern "C" fn chttp_option_describe(index: u32, out: *mut chttp_option, out_size: usize) -> i32 {
     guard(|| {
         let row = TABLE.get(index as usize).ok_or(e::CHTTP_E_UNKNOWN_OPTION)?;
-        let default = (row.get)(&Settings::default());
+        let (default, unlimited) = match row.value {
+            Value::Number { get, unlimited, .. } => (get(&Settings::default()), unlimited),
+            Value::Data { .. } | Value::Object { .. } | Value::Function { .. } => (0, false),
+        };
         let option = chttp_option {
             id: row.id,
-            kind: 1,
+            kind: row.kind(),
             name: row.name.as_ptr(),
             unit: row.unit.as_ptr(),
             default_value: if default == u64::MAX { -1 } else { i64::try_from(default).unwrap_or(i64::MAX) },
             min: row.min,
             max: row.max,
-            unlimited: u32::from(row.unlimited),
+            unlimited: u32::from(unlimited),
             since: 1000,
             doc: row.doc.as_ptr(),
         };
@@ -325,15 +616,16 @@ mod tests {
         for (i, row) in TABLE.iter().enumerate() {
             assert_eq!(row.id as usize, i + 1, "ids have no gaps");
             assert!(TABLE[..i].iter().all(|r| r.name != row.name));
-            let default = (row.get)(&Settings::default());
-            let fits = row.unlimited && default == u64::MAX
+            let Value::Number { unlimited, get, .. } = row.value else { continue };
+            let default = get(&Settings::default());
+            let fits = unlimited && default == u64::MAX
                 || i64::try_from(default).is_ok_and(|d| (row.min..=row.max).contains(&d));
             assert!(fits, "{:?}", row.name);
             let mut settings = Settings::default();
-            row.set(&mut settings, row.max).unwrap();
-            assert_eq!((row.get)(&settings), row.max as u64, "{:?} keeps its maximum", row.name);
-            row.set(&mut settings, row.min).unwrap();
-            assert_eq!((row.get)(&settings), row.min as u64);
+            row.set_number(&mut settings, row.max).unwrap();
+            assert_eq!(get(&settings), row.max as u64, "{:?} keeps its maximum", row.name);
+            row.set_number(&mut settings, row.min).unwrap();
+            assert_eq!(get(&settings), row.min as u64);
         }
     }
 }

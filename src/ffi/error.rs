@@ -106,7 +106,8 @@ pub unsafe extern "C" fn chttp_error_os_errno(error: *const chttp_error) -> i32 
     guard(|| unsafe { failure(error) }.map(|f| f.cause.os_errno))
 }
 
-/// The code of the layer below, or 0: EAI_... of the name service. Of no meaning for an invalid object.
+/// The code of the layer below, or 0: EAI_... of the name service, or the number of the alert with which the peer ended
+/// TLS (RFC 8446 section 6). Of no meaning for an invalid object.
 ///
 /// Context:   [any-ctx] [child-ok]
 /// Since:     0.1
@@ -174,7 +175,8 @@ pub unsafe extern "C" fn chttp_error_connection_reused(error: *const chttp_error
 
 /// The error in words, for people: what, where, when. Its wording is not part of the interface.
 ///
-/// By the rule of snprintf: at most `cap` bytes are written, a NUL among them.
+/// By the rule of snprintf: at most `cap` bytes are written, a NUL among them. 1024 are enough for nearly all; what is told
+/// of a refused certificate is the longest.
 ///
 /// Context:   [any-ctx] [child-ok]
 /// Returns:   length of the whole text without NUL; CHTTP_E_INVALID_ARG.

@@ -1,12 +1,14 @@
 //! Submitting, cancelling, uploading, and the blocking short form.
 
-use super::engine::{EpollEngine, chttp_engine};
+use super::engine::{AnyEngine, chttp_engine};
 use super::error::chttp_error;
-use super::guard::{Refusal, bytes, guard, guard_explained, sized, timeout};
+use super::guard::{Refusal, bytes, guard, guard_explained, outside_callbacks, sized, timeout};
+use super::network;
 use super::queue::chttp_queue;
 use super::response::chttp_response;
+use super::tls::chttp_tls;
 use super::types::*;
-use crate::client::settings::{Settings, Timeouts};
+use crate::client::settings::Timeouts;
 use crate::client::upload::{Piece, Source};
 use crate::client::{Request, failure::Failure};
 use crate::error as e;
@@ -20,18 +22,21 @@ use crate::queue::event::kind;
 use bytes::Bytes;
 use std::ffi::c_char;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// Bodies up to this size are copied at submit; larger ones are borrowed until WRITE_DONE.
 const COPY_MAX: u64 = 64 << 10;
-/// What fits `sockaddr_un` with a NUL behind it.
-const UNIX_PATH_MAX: usize = 107;
 /// `size`, `flags` and `token` are in every version of the struct.
 const REQUEST_LEAST: usize = 16;
-const FLAGS: u32 =
-    CHTTP_REQ_COLLECT | CHTTP_REQ_STREAM_BODY | CHTTP_REQ_FILE_BODY | CHTTP_REQ_EXPECT_CONTINUE | CHTTP_REQ_CLOSE;
+/// Requests that are further apart are none of one array.
+const STRIDE_MAX: usize = 1 << 20;
+const FLAGS: u32 = CHTTP_REQ_COLLECT
+    | CHTTP_REQ_STREAM_BODY
+    | CHTTP_REQ_FILE_BODY
+    | CHTTP_REQ_EXPECT_CONTINUE
+    | CHTTP_REQ_CLOSE
+    | CHTTP_REQ_RAW;
 
 /// Memory of the application, which stays in place until WRITE_DONE.
 struct Borrowed(&'static [u8]);
@@ -61,7 +66,8 @@ fn invalid(error: Invalid) -> Refusal {
 ///
 /// # Safety
 /// Every pointer in `r` is NULL or points to what chttp_request says.
-unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>, Refusal> {
+unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>, Refusal> {
+    let settings = engine.settings();
     if r.flags & !FLAGS != 0 {
         return Err(wrong(e::CHTTP_E_UNKNOWN_FLAG, format!("flags: {:#x} is not known", r.flags & !FLAGS)));
     }
@@ -77,11 +83,12 @@ unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>
         let code = if error.is_other_scheme() { e::CHTTP_E_UNSUPPORTED_SCHEME } else { e::CHTTP_E_INVALID_URL };
         wrong(code, format!("url: {error}"))
     })?;
-    if url.scheme() != Scheme::Http {
-        return Err(wrong(e::CHTTP_E_UNSUPPORTED_SCHEME, "url: this version speaks http alone"));
+    let raw = r.flags & CHTTP_REQ_RAW != 0;
+    if raw {
+        only_a_way(r)?;
     }
     // SAFETY: by contract, as for the url.
-    let (body, body_len) = unsafe { body(r) }?;
+    let (body, body_len) = if raw { (Source::Stream, BodyLen::None) } else { unsafe { body(r, engine) }? };
     // SAFETY: by contract.
     let method = unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(b"GET");
     let mut spec = Spec::new(method, &url);
@@ -91,23 +98,33 @@ unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>
     spec.close = r.flags & CHTTP_REQ_CLOSE != 0;
     spec.expect_continue = r.flags & CHTTP_REQ_EXPECT_CONTINUE != 0;
     // SAFETY: by contract.
-    let head = unsafe { head(r, &spec) }?;
+    let head = if raw { EncodedHead::nothing() } else { unsafe { head(r, &spec) }? };
     // SAFETY: by contract.
-    let unix = unsafe { bytes("unix_path", r.unix_path, r.unix_path_len) }?;
-    if unix.is_some_and(|path| path.is_empty() || path.len() > UNIX_PATH_MAX || path[0] != 0 && path.contains(&0)) {
-        let rule = format!("unix_path: a path has 1 to {UNIX_PATH_MAX} bytes, and no NUL but the first");
-        return Err(wrong(e::CHTTP_E_INVALID_ARG, rule));
-    }
-    let unix = unix
-        .map(|path| <Box<Path>>::from(Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(path))));
+    let tls = unsafe { chttp_tls::get(r.tls.cast()) }.map_err(|mut refusal| {
+        refusal.message.insert_str(0, "tls: ");
+        refusal
+    })?;
+    let tls = match url.scheme() {
+        Scheme::Http | Scheme::Raw => None,
+        Scheme::Https => Some(tls.map_or_else(|| engine.tls(), Ok)?.clone()),
+    };
     let mut host: Box<str> = url.host().into();
     host.make_ascii_lowercase();
+    // SAFETY: by contract.
+    let (to, bind) = unsafe { (network::destination(r, settings, &host, url.port())?, network::bind(r, settings)?) };
     let or = |ns: u64, default: u64| if ns == 0 { default } else { ns };
     let t = &settings.timeouts;
     let recv_credit = or(r.recv_credit, settings.recv_credit);
     Ok(Box::new(Request {
         token: r.token,
-        origin: OriginKey { scheme: url.scheme(), host, port: url.port(), unix },
+        origin: OriginKey {
+            scheme: if raw { Scheme::Raw } else { url.scheme() },
+            host,
+            port: url.port(),
+            to,
+            bind,
+            tls,
+        },
         body,
         collect: r.flags & CHTTP_REQ_COLLECT != 0,
         close: head.close,
@@ -117,9 +134,11 @@ unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>
             pool: or(r.pool_timeout_ns, t.pool),
             dns: or(r.dns_timeout_ns, t.dns),
             connect: or(r.connect_timeout_ns, t.connect),
+            tls: or(r.tls_timeout_ns, t.tls),
             write: or(r.write_timeout_ns, t.write),
             first_byte: or(r.first_byte_timeout_ns, t.first_byte),
-            read: or(r.read_timeout_ns, t.read),
+            // A stream may be silent for as long as it likes.
+            read: or(r.read_timeout_ns, if raw { CHTTP_UNLIMITED } else { t.read }),
             total: or(r.total_timeout_ns, t.total),
             expect: or(r.expect_timeout_ns, t.expect),
         },
@@ -127,12 +146,29 @@ unsafe fn request(r: &chttp_request, settings: &Settings) -> Result<Box<Request>
     }))
 }
 
+/// A raw stream has a way to go, and nothing to say of its own.
+fn only_a_way(r: &chttp_request) -> Result<(), Refusal> {
+    let off = |what: &str| Err(wrong(e::CHTTP_E_INVALID_ARG, format!("{what}: it does not go with CHTTP_REQ_RAW")));
+    if r.flags != CHTTP_REQ_RAW {
+        return off("flags");
+    }
+    let texts = [("method", r.method), ("target", r.target), ("header_block", r.header_block), ("body", r.body)];
+    if let Some((what, _)) = texts.iter().find(|(_, text)| !text.is_null()) {
+        return off(what);
+    }
+    if r.headers_len != 0 || r.body_len != 0 {
+        off(if r.body_len != 0 { "body_len" } else { "headers" })
+    } else {
+        Ok(())
+    }
+}
+
 /// A body in one piece fits the 32 bits in which its block counts, head and table included.
 const MAX_COLLECT: u64 = 1 << 30;
 
 /// # Safety
 /// As for `request`.
-unsafe fn body(r: &chttp_request) -> Result<(Source, BodyLen), Refusal> {
+unsafe fn body(r: &chttp_request, engine: &AnyEngine) -> Result<(Source, BodyLen), Refusal> {
     let known = |len: u64| if len == 0 { BodyLen::None } else { BodyLen::Known(len) };
     let too_long = |len: u64| len > i64::MAX as u64;
     let (stream, file) = (r.flags & CHTTP_REQ_STREAM_BODY != 0, r.flags & CHTTP_REQ_FILE_BODY != 0);
@@ -162,6 +198,7 @@ unsafe fn body(r: &chttp_request) -> Result<(Source, BodyLen), Refusal> {
         // SAFETY: the descriptor is borrowed for the call to dup alone; a wrong number is an error of dup.
         let fd = sys::dup(&unsafe { BorrowedFd::borrow_raw(r.body_fd) })
             .map_err(|error| wrong(e::CHTTP_E_INVALID_BODY, format!("body_fd: {error}")))?;
+        let fd = engine.hold(fd);
         return Ok((Source::File { fd, offset: r.body_offset, len: r.body_len }, known(r.body_len)));
     }
     if r.body.is_null() {
@@ -227,13 +264,13 @@ unsafe fn fields<'a>(what: &str, array: *const chttp_field, len: usize) -> Resul
     array.iter().enumerate().map(field).collect()
 }
 
-/// Submit `n` requests, `stride` bytes apart (sizeof(chttp_request), or 0 for the same). All are accepted, or none. Their
+/// Submit `n` requests, `stride` bytes apart (sizeof(chttp_request), or 0 for the same; at most 1 MiB). All are accepted, or none. Their
 /// ids are written to `xids`, which may be NULL; their events arrive at `queue`.
 ///
 /// A refused submit returns its code at once and produces no event. `error`, unless NULL, then receives an object that
 /// names the field and the rule; release it. Never blocks for the network; with nobody else at work it may send at once.
 ///
-/// Context:   [any-thread]
+/// Context:   [any-ctx]
 /// Ownership: everything is read during the call, except bodies over 64 KiB: see chttp_request.
 /// Returns:   0; a code of the argument group; CHTTP_E_TOO_MANY_EXCHANGES, CHTTP_E_ENGINE_DOWN, CHTTP_E_FORKED.
 /// Since:     0.1
@@ -267,9 +304,13 @@ pub unsafe extern "C" fn chttp_submit(
                 engine.submit(queue, std::iter::once(read(engine, requests.cast(), 0)?), id)?;
                 return Ok(0);
             }
+            // More than can be accepted are not looked at: the number may be nonsense.
+            if n > engine.settings().exchanges_max {
+                return Err(e::CHTTP_E_TOO_MANY_EXCHANGES.into());
+            }
             let stride = match stride {
                 0 => size_of::<chttp_request>(),
-                s if s >= REQUEST_LEAST && s % align_of::<chttp_request>() == 0 => s,
+                s if (REQUEST_LEAST..=STRIDE_MAX).contains(&s) && s % align_of::<chttp_request>() == 0 => s,
                 s => return Err(wrong(e::CHTTP_E_INVALID_SIZE, format!("stride: {s} is impossible"))),
             };
             let many: Result<Vec<_>, Refusal> =
@@ -282,14 +323,13 @@ pub unsafe extern "C" fn chttp_submit(
 
 /// # Safety
 /// `at` is NULL or points to a request whose pointers are what chttp_request says.
-unsafe fn read(engine: &Arc<EpollEngine>, at: *const u8, index: usize) -> Result<Box<Request>, Refusal> {
+pub(super) unsafe fn read(engine: &Arc<AnyEngine>, at: *const u8, index: usize) -> Result<Box<Request>, Refusal> {
     if at.is_null() {
         return Err(wrong(e::CHTTP_E_INVALID_ARG, "requests is NULL"));
     }
     // SAFETY: by contract.
-    let parsed = unsafe {
-        sized::<chttp_request>("chttp_request", at, REQUEST_LEAST).and_then(|r| request(&r, engine.settings()))
-    };
+    let parsed =
+        unsafe { sized::<chttp_request>("chttp_request", at, REQUEST_LEAST).and_then(|r| request(&r, engine)) };
     parsed.map_err(|mut refusal| {
         if index > 0 {
             refusal.message = format!("request {index}: {}", refusal.message);
@@ -320,9 +360,9 @@ pub unsafe extern "C" fn chttp_cancel(engine: *const chttp_engine, xid: chttp_xi
 /// CHTTP_E_AGAIN means that the buffer is full and nothing was taken: CHTTP_EV_WRITABLE will come. A piece larger than the
 /// whole buffer is taken when the buffer is empty.
 ///
-/// Context:   [any-thread]
+/// Context:   [any-ctx]
 /// Returns:   0; CHTTP_E_AGAIN, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended), CHTTP_E_INVALID_ARG,
-///            CHTTP_E_FORKED.
+///            CHTTP_E_NOMEM (nothing was taken), CHTTP_E_FORKED.
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_body_write(
@@ -347,7 +387,7 @@ pub unsafe extern "C" fn chttp_body_write(
 /// 6.5). In a tunnel: close our side; then no trailers. A refused call leaves the stream open. A body of announced length is
 /// complete with its last byte: then the exchange may be over before this call, which is no failure.
 ///
-/// Context:   [any-thread]
+/// Context:   [any-ctx]
 /// Returns:   0; CHTTP_E_INVALID_HEADER, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended, or no place for
 ///            trailers), CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
 /// Since:     0.1
@@ -382,7 +422,8 @@ pub unsafe extern "C" fn chttp_body_end(
 ///
 /// Context:   [any-thread]; many threads may call it at a time
 /// Returns:   0; what chttp_submit() returns; the code of the failure; CHTTP_E_TOO_LARGE, CHTTP_E_TIMED_OUT,
-///            CHTTP_E_INTERRUPTED (after a signal handler ran; the exchange is cancelled), CHTTP_E_WRONG_THREAD.
+///            CHTTP_E_INTERRUPTED (after a signal handler ran; the exchange is cancelled), CHTTP_E_WRONG_THREAD,
+///            CHTTP_E_BAD_STATE (on a mock, nothing will ever come; the exchange is cancelled).
 /// Since:     0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chttp_perform(
@@ -402,12 +443,10 @@ pub unsafe extern "C" fn chttp_perform(
             if response.is_null() {
                 return Err(wrong(e::CHTTP_E_INVALID_ARG, "response is NULL"));
             }
-            if engine.is_own_thread() {
-                return Err(e::CHTTP_E_WRONG_THREAD.into());
-            }
+            outside_callbacks()?;
             let mut request = read(&engine, request.cast(), 0)?;
             if matches!(request.body, Source::Stream) {
-                return Err(wrong(e::CHTTP_E_INVALID_BODY, "flags: CHTTP_REQ_STREAM_BODY needs a queue"));
+                return Err(wrong(e::CHTTP_E_INVALID_BODY, "flags: a stream needs a queue"));
             }
             request.collect = true;
             let (mut answer, mut outcome) = (None, Ok(()));

@@ -2,6 +2,7 @@
 
 use crate::client::failure::{Cause, Failure, Phase};
 use crate::error as e;
+use crate::queue::inside;
 use std::ffi::c_char;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +25,11 @@ impl From<i32> for Refusal {
     fn from(code: i32) -> Refusal {
         Refusal::new(code, e::text(code))
     }
+}
+
+/// Refuse what may wait for the thread that it is called on: it is inside a function that this library has called.
+pub fn outside_callbacks() -> Result<(), i32> {
+    if inside::is_here() { Err(e::CHTTP_E_WRONG_THREAD) } else { Ok(()) }
 }
 
 /// Run an entry point. No panic leaves it.
@@ -94,18 +100,21 @@ pub unsafe fn bytes<'a>(what: &str, data: *const c_char, len: usize) -> Result<O
     }
 }
 
+/// No struct of a later version is believed to be larger: a number beyond it is none that sizeof has made.
+///
+/// cbindgen:ignore
+pub(super) const STRUCT_MAX: usize = 4096;
+
 /// Structs grow at their end: a caller may know fewer fields than we do, or more if those are zero.
 ///
 /// # Safety
 /// `from` points to a struct that begins with its size as `uint32_t` and is as large as it says; `T` is plain numbers and
 /// pointers, for which all-zero bytes are valid.
 pub unsafe fn sized<T: Copy>(what: &str, from: *const u8, least: usize) -> Result<T, Refusal> {
-    /// No struct of a later version is believed to be larger.
-    const SIZE_MAX: usize = 4096;
     // SAFETY: by contract.
     unsafe {
         let size = from.cast::<u32>().read_unaligned() as usize;
-        if size < least || size > SIZE_MAX {
+        if size < least || size > STRUCT_MAX {
             let rule = format!("{what}.size is {size}; sizeof({what}) is {}", size_of::<T>());
             return Err(Refusal::new(e::CHTTP_E_INVALID_SIZE, rule));
         }
@@ -122,7 +131,7 @@ pub unsafe fn sized<T: Copy>(what: &str, from: *const u8, least: usize) -> Resul
     }
 }
 
-/// The other way round: write as much of `value` as the caller has room for.
+/// The other way round: write as much of `value` as the caller has room for, and zeros behind what this library knows.
 ///
 /// # Safety
 /// `to` is NULL or points to `size` writable bytes; `T` is plain numbers and pointers without padding.
@@ -130,10 +139,10 @@ pub unsafe fn give<T: Copy>(value: &T, to: *mut T, size: usize) -> Result<i32, i
     if to.is_null() {
         return Err(e::CHTTP_E_INVALID_ARG);
     }
-    if size < 8 {
+    if !(8..=STRUCT_MAX).contains(&size) {
         return Err(e::CHTTP_E_INVALID_SIZE);
     }
-    // SAFETY: by contract. Bytes beyond what we know are zeroed.
+    // SAFETY: by contract.
     unsafe {
         let known = size.min(size_of::<T>());
         std::ptr::copy_nonoverlapping(std::ptr::from_ref(value).cast::<u8>(), to.cast::<u8>(), known);
@@ -161,9 +170,9 @@ pub unsafe fn text(value: &str, buf: *mut c_char, cap: usize) -> Result<i32, i32
     i32::try_from(value.len()).map_err(|_| e::CHTTP_E_TOO_LARGE)
 }
 
-/// A peer's address as text; empty when it is not known.
-pub fn address(peer: Option<SocketAddr>) -> String {
-    peer.map(|p| p.to_string()).unwrap_or_default()
+/// An address as text; empty when it is not known.
+pub fn address(end: Option<SocketAddr>) -> String {
+    end.map(|a| a.to_string()).unwrap_or_default()
 }
 
 /// Nanoseconds from C; `UINT64_MAX` is "for ever".

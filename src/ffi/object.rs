@@ -8,7 +8,7 @@ use crate::mem::Block;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-/// Release one reference to an object: a body, a response, an error. NULL is nothing.
+/// Release one reference to an object: a body, a response, an error, a chttp_tls, a chttp_backend. NULL is nothing.
 ///
 /// The memory is valid until the last reference is released, also after the engine is gone. Releasing a body gives its
 /// credit back to the exchange.
@@ -62,15 +62,21 @@ pub unsafe extern "C" fn chttp_events_release(events: *mut chttp_event, n: u32, 
         let stride = check_stride(stride)?;
         for i in 0..n as usize {
             // SAFETY: the caller has `n` events `stride` bytes apart, and gives up their references.
-            unsafe {
-                let event = &mut *events.cast::<u8>().add(i * stride).cast::<chttp_event>();
-                let obj = std::mem::replace(&mut event.obj, std::ptr::null_mut());
-                event.data = std::ptr::null();
-                if let Some(raw) = NonNull::new(obj) {
-                    drop(Block::from_raw(raw));
-                }
-            }
+            unsafe { empty(&mut *events.cast::<u8>().add(i * stride).cast::<chttp_event>()) };
         }
         Ok(0)
     })
+}
+
+/// Release the object of an event.
+///
+/// # Safety
+/// `obj` is NULL or a reference that is given up.
+pub(super) unsafe fn empty(event: &mut chttp_event) {
+    let obj = std::mem::replace(&mut event.obj, std::ptr::null_mut());
+    event.data = std::ptr::null();
+    if let Some(raw) = NonNull::new(obj) {
+        // SAFETY: by contract.
+        drop(unsafe { Block::from_raw(raw) });
+    }
 }

@@ -1,7 +1,7 @@
 //! Looking into an answer.
 
 use super::guard::{Refusal, address, bytes, give, guard, guard_or, text};
-use super::types::{chttp_field, chttp_timing};
+use super::types::{chttp_field, chttp_timing, chttp_tls_info};
 use crate::client::response::Response;
 use crate::error as e;
 use crate::mem::Block;
@@ -17,7 +17,7 @@ pub struct chttp_response {
 
 /// # Safety
 /// `response` is NULL or an object that is alive for `'a`.
-unsafe fn view<'a>(response: *const chttp_response) -> Result<(&'a Response, &'a [u8]), i32> {
+pub(super) unsafe fn view<'a>(response: *const chttp_response) -> Result<(&'a Response, &'a [u8]), i32> {
     let raw = NonNull::new(response.cast_mut().cast()).ok_or(e::CHTTP_E_INVALID_ARG)?;
     // SAFETY: by contract.
     unsafe { Block::peek::<Response>(raw) }.ok_or(e::CHTTP_E_INVALID_ARG)
@@ -32,7 +32,7 @@ fn field((name, value): (&[u8], &[u8])) -> chttp_field {
     }
 }
 
-/// The status code, 100 to 999.
+/// The status code, 100 to 999; 0 for the connection of a raw stream.
 ///
 /// Context:   [any-ctx] [child-ok]
 /// Returns:   the status; CHTTP_E_INVALID_ARG.
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn chttp_response_status(response: *const chttp_response) 
     guard(|| unsafe { view(response) }.map(|(r, _)| i32::from(r.status)))
 }
 
-/// The protocol version: 10 for HTTP/1.0, 11 for HTTP/1.1, 20 for HTTP/2.
+/// The protocol version: 10 for HTTP/1.0, 11 for HTTP/1.1, 20 for HTTP/2; 0 for the connection of a raw stream.
 ///
 /// Context:   [any-ctx] [child-ok]
 /// Returns:   the version; CHTTP_E_INVALID_ARG.
@@ -53,6 +53,7 @@ pub unsafe extern "C" fn chttp_response_version(response: *const chttp_response)
     guard(|| {
         // SAFETY: the caller's promise.
         unsafe { view(response) }.map(|(r, _)| match r.version {
+            _ if r.status == 0 => 0,
             Version::Http10 => 10,
             Version::Http11 => 11,
             Version::Http2 => 20,
@@ -208,6 +209,8 @@ pub unsafe extern "C" fn chttp_response_timing(
             sent_ns: t.sent,
             first_byte_ns: t.first_byte,
             connect_took_ns: t.connect_took,
+            dns_took_ns: t.dns_took,
+            tls_took_ns: t.tls_took,
         };
         give(&timing, out, out_size)
     })
@@ -222,6 +225,18 @@ pub unsafe extern "C" fn chttp_response_timing(
 pub unsafe extern "C" fn chttp_response_peer(response: *const chttp_response, buf: *mut c_char, cap: usize) -> i32 {
     // SAFETY: the caller's promise.
     guard(|| unsafe { text(&address(view(response)?.0.route.peer), buf, cap) })
+}
+
+/// The address of our own end of the connection, for example "127.0.0.1:50000"; empty for a Unix socket. By the rule of
+/// snprintf.
+///
+/// Context:   [any-ctx] [child-ok]
+/// Returns:   length of the whole text without NUL; CHTTP_E_INVALID_ARG.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_response_local(response: *const chttp_response, buf: *mut c_char, cap: usize) -> i32 {
+    // SAFETY: the caller's promise.
+    guard(|| unsafe { text(&address(view(response)?.0.route.local), buf, cap) })
 }
 
 /// Whether the answer came over a connection that had served before: 1, else 0.
@@ -244,4 +259,32 @@ pub unsafe extern "C" fn chttp_response_connection_reused(response: *const chttp
 pub unsafe extern "C" fn chttp_response_attempt(response: *const chttp_response) -> i32 {
     // SAFETY: the caller's promise.
     guard(|| unsafe { view(response) }.map(|(r, _)| i32::try_from(r.route.attempt).unwrap_or(i32::MAX)))
+}
+
+/// What was agreed on for TLS on the connection that the answer came over; any head of the exchange tells it. `out_size` is
+/// sizeof(chttp_tls_info).
+///
+/// Context:   [any-ctx] [child-ok]
+/// Returns:   0; CHTTP_E_NOT_FOUND if the connection was a plain one, CHTTP_E_INVALID_ARG, CHTTP_E_INVALID_SIZE.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_response_tls(
+    response: *const chttp_response,
+    out: *mut chttp_tls_info,
+    out_size: usize,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    guard(|| unsafe {
+        let agreed = view(response)?.0.route.tls.ok_or(e::CHTTP_E_NOT_FOUND)?;
+        let info = chttp_tls_info {
+            size: out_size.min(size_of::<chttp_tls_info>()) as u32,
+            version: u32::from(agreed.version),
+            resumed: u32::from(agreed.resumed),
+            reserved: 0,
+            cipher_suite: agreed.cipher_suite().as_ptr(),
+            group: agreed.group().as_ptr(),
+            alpn: agreed.alpn().as_ptr(),
+        };
+        give(&info, out, out_size)
+    })
 }

@@ -1,5 +1,6 @@
 //! Plain structs and constants of the interface.
 
+use super::tls::chttp_tls;
 use std::ffi::{c_char, c_void};
 
 /// An interim answer (1xx other than 101): `arg` is the status, `obj` a chttp_response.
@@ -25,10 +26,19 @@ pub const CHTTP_EV_WRITABLE: u32 = 7;
 pub const CHTTP_EV_WRITE_DONE: u32 = 8;
 /// The engine has failed; `error` says why. Every exchange got its terminal event before. `xid` is 0.
 pub const CHTTP_EV_ENGINE_DOWN: u32 = 9;
+/// A line of the log, for chttp_engine_log_to(): `arg` is its level (CHTTP_LOG_...), `data` its text, `xid` the exchange that
+/// it is about or 0, `aux` nanoseconds of CLOCK_MONOTONIC. `token` is 0. May come after the terminal event of its exchange.
+pub const CHTTP_EV_LOG: u32 = 10;
+/// The peer has closed its side of a raw stream (CHTTP_REQ_RAW), over TLS in due form. We may go on writing; after
+/// chttp_body_end() and with everything sent, DONE follows.
+pub const CHTTP_EV_STREAM_END: u32 = 11;
+/// The handshake of chttp_stream_start_tls() is done: what is received and sent from here on is secured. `obj` is a
+/// chttp_response for chttp_response_tls(), chttp_stream_alpn(), chttp_stream_certificate().
+pub const CHTTP_EV_STREAM_TLS: u32 = 12;
 
 /// The last event of its exchange.
 pub const CHTTP_EF_TERMINAL: u32 = 1;
-/// The bytes were copied out of the receive buffer (small pieces are), not sliced from it.
+/// `data` was copied out of the receive buffer, as small pieces and collected bodies are; else it is a slice of it.
 pub const CHTTP_EF_COPIED: u32 = 2;
 /// The exchange is a raw stream now (101, or 2xx to CONNECT).
 pub const CHTTP_EF_TUNNEL: u32 = 4;
@@ -52,6 +62,17 @@ pub const CHTTP_REQ_FILE_BODY: u32 = 4;
 pub const CHTTP_REQ_EXPECT_CONTINUE: u32 = 8;
 /// Send `Connection: close` and do not use the connection again.
 pub const CHTTP_REQ_CLOSE: u32 = 16;
+/// No HTTP: a raw stream to the URL's host and port, over TLS if it is https. Its path is not looked at. Everything about
+/// making the connection is as for a request; it is never shared with one.
+///
+/// HEADERS with status 0 says that it is open: `obj` is a chttp_response without fields that tells peer, local address,
+/// timing and TLS. Then BODY events under `recv_credit`, chttp_body_write() with WRITABLE, chttp_body_end() for our side,
+/// STREAM_END for the peer's; DONE once both are closed. chttp_cancel() ends it at once: what was not sent by then is lost,
+/// unless our side was closed before and everything sent. What is written before it is open waits for that.
+///
+/// No other flag goes with it, and no method, target, field or body. `read_timeout_ns` counts the peer's silence, and 0 is
+/// none for it; the TLS settings offer "http/1.1" by ALPN unless `tls_alpn` says otherwise.
+pub const CHTTP_REQ_RAW: u32 = 32;
 
 /// `body_len` of a streamed body whose length is not known.
 pub const CHTTP_LENGTH_UNKNOWN: u64 = 0xffffffffffffffff;
@@ -67,7 +88,7 @@ pub type chttp_xid = u64;
 /// Everything that happens. 64 bytes in the caller's memory. Unknown kinds are to be released and ignored.
 ///
 /// Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or INFORMATIONAL* RESPONSE; a failure cuts it
-/// short with DONE. WRITABLE and WRITE_DONE interleave. Every accepted exchange gets exactly one terminal event, and it is
+/// short with DONE. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
 /// the last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -119,7 +140,7 @@ pub struct chttp_request {
     pub flags: u32,
     /// The caller's own word for the exchange; comes back in every event. Not looked at.
     pub token: u64,
-    /// Absolute, http, without spaces (%20). No user information; what stands behind `#` is cut off.
+    /// Absolute, http or https, without spaces (%20). No user information; what stands behind `#` is cut off.
     pub url: *const c_char,
     pub url_len: usize,
     /// NULL for GET. Any token (RFC 9110 section 9.1), case-sensitive.
@@ -169,6 +190,23 @@ pub struct chttp_request {
     pub read_timeout_ns: u64,
     /// Waiting for 100 (Continue).
     pub expect_timeout_ns: u64,
+    /// The TLS handshake.
+    pub tls_timeout_ns: u64,
+    /// For https: whom to trust and who we are, from chttp_tls_new(). NULL for the engine's own. It may be released right
+    /// after the call. Nothing to http.
+    pub tls: *const chttp_tls,
+    /// NULL, or the address to connect to instead of the URL's host and port, which stay what they are for everything else:
+    /// `127.0.0.1:8443`, `[::1]:443`, `unix:path`, or `unix:@name` in the abstract namespace. Not together with `unix_path`.
+    pub connect_to: *const c_char,
+    pub connect_to_len: usize,
+    /// NULL for the engine's, or the address of this machine to connect from, without a port; an empty text for none. The
+    /// request uses no connection that begins elsewhere. Nothing to Unix sockets.
+    pub local_address: *const c_char,
+    pub local_address_len: usize,
+    /// NULL for the engine's, or the name of the network interface to connect through (SO_BINDTODEVICE); an empty text for
+    /// none. The request uses no connection that was made through another. Nothing to Unix sockets.
+    pub interface: *const c_char,
+    pub interface_len: usize,
 }
 
 /// When things happened, in nanoseconds since submit; 0 for what did not happen. Fill in nothing; pass the size.
@@ -184,11 +222,40 @@ pub struct chttp_timing {
     pub sent_ns: u64,
     /// The final head arrived.
     pub first_byte_ns: u64,
-    /// How long making the connection took, name and all; 0 on a reused one.
+    /// How long making the connection took, name, TLS and all; 0 on a reused one.
     pub connect_took_ns: u64,
+    /// Of that, resolving the name.
+    pub dns_took_ns: u64,
+    /// Of that, the TLS handshake. What is left is the connection itself, with all its attempts.
+    pub tls_took_ns: u64,
+}
+
+/// What was agreed on for TLS. Texts are names of the IANA registries, static, and "" for what there is none of. Fill in
+/// nothing; pass the size.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct chttp_tls_info {
+    /// How much of it was filled in.
+    pub size: u32,
+    /// 12 for TLS 1.2, 13 for TLS 1.3.
+    pub version: u32,
+    /// 1: an earlier session went on (RFC 8446 section 2.2), with the certificate that was verified then.
+    pub resumed: u32,
+    pub reserved: u32,
+    /// "TLS_AES_128_GCM_SHA256" ...
+    pub cipher_suite: *const c_char,
+    /// The key exchange: "X25519MLKEM768" ... "" for a resumed session of TLS 1.2.
+    pub group: *const c_char,
+    /// The application protocol that the peer chose (RFC 7301): "http/1.1"; "" if it chose none.
+    pub alpn: *const c_char,
 }
 
 /// Counters and gauges. Counters never go down. Fill in nothing; pass the size.
+///
+/// They are taken at one moment and add up, until the engine fails: `submitted` = `succeeded` + `failed` + `cancelled` +
+/// exchanges that the engine has accepted and not ended (`exchanges` counts those too that it has not looked at yet, and those
+/// whose last event was just given out); `connections_opened` - `connections_closed` = `connections` - `dials`;
+/// `connections_idle` <= `connections` - `dials`; `queued` <= `waiting`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chttp_stats {
@@ -215,6 +282,25 @@ pub struct chttp_stats {
     pub notifier_calls: u64,
     pub poll_calls: u64,
     pub epoll_ctl_calls: u64,
+    /// Connections that were closed after they had been opened, and why: the sum of the six that follow.
+    pub connections_closed: u64,
+    /// Idle for too long: by CHTTP_OPT_IDLE_TIMEOUT_NS, or by what the server had announced.
+    pub closed_idle: u64,
+    /// Older than CHTTP_OPT_MAX_CONNECTION_AGE_NS.
+    pub closed_age: u64,
+    /// By the peer while they were idle, or it spoke out of turn.
+    pub closed_by_peer: u64,
+    /// Their exchange failed or was cancelled.
+    pub closed_failed: u64,
+    /// They were idle and gave way to a connection to another origin (CHTTP_OPT_MAX_CONNECTIONS).
+    pub closed_evicted: u64,
+    /// Their exchange ended well, but one of the sides wanted no other on it.
+    pub closed_not_reusable: u64,
+    /// Gauges: connections that are being made; of those that wait, exchanges for which none is being made; and the most of
+    /// these at a time so far.
+    pub dials: u64,
+    pub queued: u64,
+    pub queued_max: u64,
 }
 
 /// For chttp_struct_size().
@@ -224,6 +310,9 @@ pub const CHTTP_STRUCT_REQUEST: u32 = 3;
 pub const CHTTP_STRUCT_TIMING: u32 = 4;
 pub const CHTTP_STRUCT_STATS: u32 = 5;
 pub const CHTTP_STRUCT_OPTION: u32 = 6;
+pub const CHTTP_STRUCT_TLS_INFO: u32 = 7;
+pub const CHTTP_STRUCT_MOCK_STEP: u32 = 8;
+pub const CHTTP_STRUCT_MOCK_RECORD: u32 = 9;
 
 /// Size in bytes of a struct in the library that is loaded, so that a binding can check its layout; 0 for an unknown id.
 ///
@@ -238,6 +327,9 @@ pub extern "C" fn chttp_struct_size(id: u32) -> usize {
         CHTTP_STRUCT_TIMING => size_of::<chttp_timing>(),
         CHTTP_STRUCT_STATS => size_of::<chttp_stats>(),
         CHTTP_STRUCT_OPTION => size_of::<super::config::chttp_option>(),
+        CHTTP_STRUCT_TLS_INFO => size_of::<chttp_tls_info>(),
+        CHTTP_STRUCT_MOCK_STEP => size_of::<super::mock::chttp_mock_step>(),
+        CHTTP_STRUCT_MOCK_RECORD => size_of::<super::mock::chttp_mock_record>(),
         _ => 0,
     }
 }
@@ -255,6 +347,9 @@ const _: () = {
         (CHTTP_EV_WRITABLE, kind::WRITABLE),
         (CHTTP_EV_WRITE_DONE, kind::WRITE_DONE),
         (CHTTP_EV_ENGINE_DOWN, kind::ENGINE_DOWN),
+        (CHTTP_EV_LOG, kind::LOG),
+        (CHTTP_EV_STREAM_END, kind::STREAM_END),
+        (CHTTP_EV_STREAM_TLS, kind::STREAM_TLS),
         (CHTTP_EF_TERMINAL, flag::TERMINAL),
         (CHTTP_EF_COPIED, flag::COPIED),
         (CHTTP_EF_TUNNEL, flag::TUNNEL),

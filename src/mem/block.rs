@@ -24,6 +24,10 @@ const CLASSES: [usize; 9] = [128, 512, 4 << 10, 16 << 10, 64 << 10, 128 << 10, 2
 const UNPOOLED: u8 = u8::MAX;
 /// Free memory that one pool keeps for reuse; what is released beyond it goes back to the system.
 const FREE_MAX: usize = 16 << 20;
+/// As much is not looked at while blocks are taken.
+const FREE_BUSY: usize = 1 << 20;
+/// As `FREE_MAX`, for a pool that nobody takes blocks from.
+const FREE_CALM: usize = 64 << 10;
 const MAGIC_LIVE: u32 = 0x4348_5454;
 const MAGIC_FREE: u32 = 0x6465_6164;
 
@@ -41,13 +45,18 @@ struct Header {
 }
 
 /// Where blocks return to. Lives as long as the pool or any block of it.
-#[derive(Default)]
 struct Home {
     returned: [AtomicPtr<Header>; CLASSES.len()],
     free_bytes: AtomicUsize,
+    /// Bytes that may be free.
+    free_max: AtomicUsize,
 }
 
 impl Home {
+    fn new() -> Home {
+        Home { returned: Default::default(), free_bytes: AtomicUsize::new(0), free_max: AtomicUsize::new(FREE_MAX) }
+    }
+
     fn put(&self, header: NonNull<Header>, class: u8) {
         let stack = &self.returned[class as usize];
         let mut top = stack.load(Ordering::Relaxed);
@@ -101,6 +110,9 @@ unsafe fn free(header: NonNull<Header>) {
 /// The block allocator of one reactor.
 pub struct Pool {
     local: [*mut Header; CLASSES.len()],
+    /// Blocks taken since the last `tidy`.
+    taken: [u32; CLASSES.len()],
+    calm: bool,
     home: Arc<Home>,
 }
 
@@ -109,7 +121,12 @@ unsafe impl Send for Pool {}
 
 impl Default for Pool {
     fn default() -> Self {
-        Pool { local: [ptr::null_mut(); CLASSES.len()], home: Arc::new(Home::default()) }
+        Pool {
+            local: [ptr::null_mut(); CLASSES.len()],
+            taken: [0; CLASSES.len()],
+            calm: false,
+            home: Arc::new(Home::new()),
+        }
     }
 }
 
@@ -127,6 +144,10 @@ impl Pool {
         if self.local[class].is_null() {
             self.local[class] = self.home.returned[class].swap(ptr::null_mut(), Ordering::Acquire);
         }
+        self.taken[class] = self.taken[class].saturating_add(1);
+        if std::mem::take(&mut self.calm) {
+            self.home.free_max.store(FREE_MAX, Ordering::Relaxed);
+        }
         let block = match NonNull::new(self.local[class]) {
             Some(header) => {
                 // SAFETY: a header on the local list is owned by the list alone; taking it off makes it ours.
@@ -143,6 +164,52 @@ impl Pool {
         // SAFETY: the block has one reference, ours.
         unsafe { (*block.0.as_ptr()).home = Some(self.home.clone()) };
         Some(block)
+    }
+
+    /// Blocks that are out.
+    pub fn lent(&self) -> usize {
+        Arc::strong_count(&self.home) - 1
+    }
+
+    /// Give back to the system what was not needed since the last call: of each class all free blocks but as many as were
+    /// taken. While nothing is taken, what is released later goes the same way.
+    pub fn tidy(&mut self) {
+        self.calm = self.taken.iter().all(|&n| n == 0);
+        if self.calm {
+            self.home.free_max.store(FREE_CALM, Ordering::Relaxed);
+        }
+        let free_bytes = self.home.free_bytes.load(Ordering::Relaxed);
+        for (class, size) in CLASSES.into_iter().enumerate() {
+            let keep = std::mem::take(&mut self.taken[class]) as usize;
+            // While there is work, a little more than is needed does no harm.
+            if (self.calm || free_bytes > FREE_BUSY) && keep.saturating_mul(size) < free_bytes {
+                self.trim(class, keep);
+            }
+        }
+    }
+
+    /// Keep `keep` free blocks of a class.
+    fn trim(&mut self, class: usize, keep: usize) {
+        let mut kept = 0;
+        for mut at in [
+            std::mem::replace(&mut self.local[class], ptr::null_mut()),
+            self.home.returned[class].swap(ptr::null_mut(), Ordering::Acquire),
+        ] {
+            while let Some(header) = NonNull::new(at) {
+                // SAFETY: both lists were taken over whole: their headers are ours.
+                unsafe {
+                    at = (*header.as_ptr()).next;
+                    if kept < keep {
+                        (*header.as_ptr()).next = self.local[class];
+                        self.local[class] = header.as_ptr();
+                    } else {
+                        free(header);
+                        self.home.free_bytes.fetch_sub(CLASSES[class], Ordering::Relaxed);
+                    }
+                }
+                kept += 1;
+            }
+        }
     }
 }
 
@@ -286,7 +353,10 @@ impl Drop for Block {
             header.magic.store(MAGIC_FREE, Ordering::Relaxed);
             let (class, capacity) = (header.class, header.capacity);
             match header.home.take() {
-                Some(home) if home.free_bytes.fetch_add(capacity, Ordering::Relaxed) < FREE_MAX => {
+                Some(home)
+                    if home.free_bytes.fetch_add(capacity, Ordering::Relaxed) + capacity
+                        <= home.free_max.load(Ordering::Relaxed) =>
+                {
                     home.put(self.0, class);
                 }
                 Some(home) => {
@@ -478,6 +548,27 @@ mod tests {
         let mut pool = Pool::default();
         let many: Vec<Block> = (0..400).map(|_| pool.block(64 << 10).unwrap()).collect();
         drop(many);
-        assert!(pool.home.free_bytes.load(Ordering::Relaxed) <= FREE_MAX + (64 << 10));
+        assert!(pool.home.free_bytes.load(Ordering::Relaxed) <= FREE_MAX);
+    }
+
+    #[test]
+    fn what_is_not_needed_goes_back() {
+        let mut pool = Pool::default();
+        let free = |pool: &Pool| pool.home.free_bytes.load(Ordering::Relaxed);
+        let burst = |pool: &mut Pool| (0..100).map(|_| pool.block(4096).unwrap()).collect::<Vec<Block>>();
+        let held = burst(&mut pool);
+        drop(burst(&mut pool));
+        pool.tidy();
+        assert_eq!(free(&pool), 100 * 4096, "so many were in use since the last time");
+        drop(pool.block(4096));
+        pool.tidy();
+        assert_eq!(free(&pool), 100 * 4096, "not much for a pool in use");
+        pool.tidy();
+        assert_eq!(free(&pool), 0);
+        // Released by the application later on.
+        drop(held);
+        assert_eq!(free(&pool), FREE_CALM);
+        drop(burst(&mut pool));
+        assert_eq!(free(&pool), 100 * 4096);
     }
 }

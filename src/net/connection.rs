@@ -1,12 +1,14 @@
 //! One connection: a socket, its protocol, and the bytes that are under way in either direction.
 //!
-//! States: `dialing` until the first edge, then open. An idle connection holds no buffer at all: received bytes stand in
+//! States: `dialing` until the first edge, `securing` during the handshake of TLS, then open. An idle connection holds no buffer at all: received bytes stand in
 //! `kept` only while the protocol needs more of them, unsent bytes in `pending` only while the socket takes no more.
 #![forbid(unsafe_code)]
 
+use super::secure::Secure;
+use super::spoken::Spoken;
 use crate::mem::{Block, Key};
 use crate::proto::h1::H1;
-use crate::proto::{Out, Tick};
+use crate::proto::{Out, Tick, tls};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -39,6 +41,24 @@ impl Pending {
         self.segments.push_back(bytes);
     }
 
+    /// Take at most `max` bytes from the front.
+    pub fn take(&mut self, max: usize, mut give: impl FnMut(Bytes)) {
+        let mut left = max.min(self.len);
+        self.len -= left;
+        while left > 0
+            && let Some(front) = self.segments.front_mut()
+        {
+            let piece = if front.len() <= left { self.segments.pop_front() } else { Some(front.split_to(left)) };
+            let piece = piece.expect("there is a front");
+            left -= piece.len();
+            give(piece);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     fn advance(&mut self, mut sent: usize) {
         self.len -= sent;
         while let Some(front) = self.segments.front_mut() {
@@ -52,22 +72,27 @@ impl Pending {
     }
 }
 
-#[derive(Debug)]
 pub struct Conn<S> {
     pub(super) sock: S,
-    pub(super) proto: H1,
+    pub(super) proto: Spoken,
     pub(super) pending: Option<Box<Pending>>,
     pub(super) kept: Option<Kept>,
     pub(super) dialing: bool,
+    /// TLS, where it is spoken.
+    pub(super) tls: Option<Box<Secure>>,
+    /// The handshake of TLS is under way.
+    pub(super) securing: bool,
     /// The peer closed or the socket failed: a short read does not mean that it is drained.
     pub(super) hangup: bool,
     /// Sending failed with this errno. What the peer said before is still read.
     pub(super) send_failed: Option<i32>,
     /// The exchange ran out of credit; nothing is read until it is resumed.
     pub(super) paused: bool,
-    /// The protocol left input over because there was no credit for it.
+    /// The protocol can go on with what is kept: it had no credit for it, or was not there yet.
     pub(super) starved: bool,
     pub(super) queued: bool,
+    /// There is more to send, and others were to have their turn.
+    pub(super) sends_on: bool,
     /// Bytes arrived since the last request was opened.
     pub(super) heard: bool,
     /// The socket took bytes since the last request was opened.
@@ -83,6 +108,8 @@ pub struct Conn<S> {
     pub sent_at: Tick,
     /// Whom it is connected to, or is to be.
     pub peer: Option<SocketAddr>,
+    /// Our own end, once connected.
+    pub local: Option<SocketAddr>,
 }
 
 const _: () = assert!(size_of::<Conn<i32>>() <= 256, "an idle connection is one small slot");
@@ -91,15 +118,18 @@ impl<S: Copy> Conn<S> {
     pub(super) fn new(sock: S, proto: H1, peer: Option<SocketAddr>, origin: Key, owner: u32) -> Conn<S> {
         Conn {
             sock,
-            proto,
+            proto: Spoken::H1(proto),
             pending: None,
             kept: None,
             dialing: true,
+            tls: None,
+            securing: false,
             hangup: false,
             send_failed: None,
             paused: false,
             starved: false,
             queued: false,
+            sends_on: false,
             heard: false,
             request_left: false,
             finishing: false,
@@ -108,12 +138,18 @@ impl<S: Copy> Conn<S> {
             served: 0,
             sent_at: Tick(0),
             peer,
+            local: None,
         }
     }
 
     /// Bytes that the socket has not taken yet.
     pub fn unsent(&self) -> usize {
-        self.pending.as_ref().map_or(0, |p| p.len)
+        self.pending.as_ref().map_or(0, |p| p.len) + self.tls.as_ref().map_or(0, |tls| tls.unsealed())
+    }
+
+    /// Whether more can be enciphered at once: the socket has taken all that was.
+    pub(super) fn seals_on(&self) -> bool {
+        self.pending.is_none() && self.tls.as_ref().is_some_and(|tls| tls.session.is_ready() && tls.unsealed() > 0)
     }
 
     /// Whether any byte arrived since the last request was opened.
@@ -124,6 +160,36 @@ impl<S: Copy> Conn<S> {
     /// Whether the socket took any byte since the last request was opened.
     pub fn request_left(&self) -> bool {
         self.request_left
+    }
+
+    /// How long the peer has said, with its last answer, that it keeps the connection while nobody uses it.
+    pub fn kept_ns(&self) -> Option<u64> {
+        self.proto.kept_seconds().map(|seconds| u64::from(seconds) * 1_000_000_000)
+    }
+
+    /// What was agreed on for TLS; `None` on a plain connection, and before the handshake is done.
+    pub fn agreed(&self) -> Option<tls::Agreed> {
+        self.tls.as_ref()?.session.agreed()
+    }
+
+    /// The same with names and certificates.
+    pub fn told(&self) -> Option<tls::Info<'_>> {
+        self.tls.as_ref()?.session.info()
+    }
+
+    /// TLS is spoken, or will be once the handshake is done.
+    pub fn speaks_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Received bytes wait for somebody to take them.
+    pub fn has_unread(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Why sending failed.
+    pub fn sending_error(&self) -> Option<io::Error> {
+        self.send_failed.map(io::Error::from_raw_os_error)
     }
 
     pub fn sending_failed(&self) -> bool {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::net::backend::Notify;
+use crate::net::sys;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -14,12 +15,14 @@ pub struct Mailbox<M> {
     receiver: Receiver<M>,
     sleeping: AtomicBool,
     notify: Arc<dyn Notify>,
+    /// The process it was made in.
+    epoch: u32,
 }
 
 impl<M> Mailbox<M> {
     pub fn new(notify: Arc<dyn Notify>) -> Mailbox<M> {
         let (sender, receiver) = unbounded();
-        Mailbox { sender, receiver, sleeping: AtomicBool::new(false), notify }
+        Mailbox { sender, receiver, sleeping: AtomicBool::new(false), notify, epoch: sys::process_epoch() }
     }
 
     /// Push without waking anybody: the caller will `ring`.
@@ -36,7 +39,12 @@ impl<M> Mailbox<M> {
         }
     }
 
+    /// Credit comes here from a forked child, too, which releases a body of its parent's: there it is nobody's, and the
+    /// channel may be as a thread left it that is not there any more.
     pub fn post(&self, mail: M) {
+        if !sys::is_process_epoch(self.epoch) {
+            return;
+        }
         self.push(mail);
         self.ring();
     }

@@ -2,8 +2,12 @@
 
 pub mod backend;
 pub mod connection;
+mod counters;
+pub mod descriptors;
 pub mod mailbox;
 pub mod reactor;
 pub mod resolver;
+pub mod secure;
+pub mod spoken;
 pub mod sys;
 pub mod wheel;

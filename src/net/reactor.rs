@@ -7,18 +7,26 @@
 //! up its byte budget is runnable and goes on in the next turn; a paused connection is not read at all.
 #![forbid(unsafe_code)]
 
-use super::backend::{Address, Backend, Dial, Edge, Ready, Token};
+use super::backend::{Address, BATCH, Backend, Bind, Dial, Edge, Ready, Token};
 use super::connection::{Conn, ConnId, Kept, retry};
+use super::secure::{Insecure, Received};
+use super::spoken::Spoken;
 use super::wheel::Wheel;
 use crate::mem::{Block, Key, Pool, Slab};
 use crate::proto::h1::{H1, Limits};
-use crate::proto::{Cancelled, Eof, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
+use crate::proto::raw::{self, Raw};
+use crate::proto::{Cancelled, Eof, Fault, Out, RequestRef, Sink, StreamKey, Tick, tls};
 use bytes::Bytes;
 use std::io;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 /// Bytes that one connection may receive in one turn before others get theirs.
 const TURN_BUDGET: usize = 512 << 10;
+/// Room for a record of TLS and more.
+const SECURE_ROOM: usize = 17 << 10;
+/// Entries of its lists that a calm reactor keeps room for.
+const SPARE: usize = 64;
 
 /// What the room above learns.
 pub trait Agent<B: Backend> {
@@ -26,10 +34,13 @@ pub trait Agent<B: Backend> {
     fn dialled(&mut self, io: &mut Io<B>, id: ConnId, result: io::Result<()>);
     /// There may be something to read: call [`Io::pump`].
     fn readable(&mut self, io: &mut Io<B>, id: ConnId);
-    /// Everything that was pending is sent: there is room for more of the request.
+    /// Everything that was pending is sent: there is room for more of the request. Also what [`Io::send_later`] asked for.
     fn flushed(&mut self, io: &mut Io<B>, id: ConnId);
+    /// The handshake that `start_tls` began is over.
+    fn secured(&mut self, io: &mut Io<B>, id: ConnId, outcome: Result<(), Insecure>);
     /// The timer with this key has run out.
     fn expired(&mut self, io: &mut Io<B>, key: u64);
+    fn memory(&mut self) -> &mut Pool;
 }
 
 /// A sink that can also hold on to the memory it is shown.
@@ -60,17 +71,25 @@ pub enum Pumped {
     Fault(Fault),
     /// The socket failed.
     Lost(io::Error),
+    /// TLS failed.
+    Insecure(tls::Error),
 }
 
 /// What a turn works on.
 pub struct Io<B: Backend> {
-    backend: B,
-    conns: Slab<Conn<B::Sock>>,
+    pub(super) backend: B,
+    pub(super) conns: Slab<Conn<B::Sock>>,
     pub wheel: Wheel,
     now: Tick,
-    out: Out,
+    /// When all connections were looked at last: what had come to an idle one by then was noticed.
+    seen: Tick,
+    pub(super) out: Out,
+    /// What goes to the socket of a secured connection.
+    pub(super) wire: Out,
     /// The block that the next read goes to.
-    scratch: Option<Block>,
+    pub(super) scratch: Option<Block>,
+    /// The same for ciphertext.
+    pub(super) cipher: Option<Block>,
     runnable: Vec<ConnId>,
     running: Vec<ConnId>,
     expired: Vec<u64>,
@@ -85,8 +104,11 @@ impl<B: Backend> Io<B> {
             conns: Slab::default(),
             wheel: Wheel::new(now),
             now,
+            seen: now,
             out: Out::new(),
+            wire: Out::new(),
             scratch: None,
+            cipher: None,
             runnable: Vec::new(),
             running: Vec::new(),
             expired: Vec::new(),
@@ -101,6 +123,11 @@ impl<B: Backend> Io<B> {
     /// The moment at which the turn began.
     pub fn now(&self) -> Tick {
         self.now
+    }
+
+    /// What had arrived by then is known.
+    pub fn seen(&self) -> Tick {
+        self.seen
     }
 
     /// Read the clock: at the start of a turn.
@@ -129,8 +156,22 @@ impl<B: Backend> Io<B> {
         self.conns.len()
     }
 
+    /// Give back what a peak has left. `calm`: nothing has happened for a while.
+    pub fn tidy(&mut self, calm: bool) {
+        self.conns.tidy();
+        self.wheel.tidy();
+        if calm {
+            self.runnable.shrink_to(SPARE);
+            self.running.shrink_to(SPARE);
+            self.expired.shrink_to(SPARE);
+        }
+    }
+
     /// Work on what the waiter reported, on what was left over, and on what is due.
     pub fn dispatch<A: Agent<B>>(&mut self, ready: &[Ready], agent: &mut A) {
+        if ready.len() < BATCH {
+            self.seen = self.now;
+        }
         for &Ready { token, edge } in ready {
             self.edge(Key::unpack(token.0), edge, agent);
         }
@@ -139,7 +180,16 @@ impl<B: Backend> Io<B> {
             while let Some(id) = self.running.pop() {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.queued = false;
-                    agent.readable(self, id);
+                    let reads = !conn.paused;
+                    let sends_on = std::mem::take(&mut conn.sends_on);
+                    if conn.seals_on() {
+                        self.flush(id, agent);
+                    } else if sends_on {
+                        agent.flushed(self, id);
+                    }
+                    if reads {
+                        self.readable(id, agent);
+                    }
                 }
             }
         }
@@ -163,27 +213,48 @@ impl<B: Backend> Io<B> {
             }
             conn.dialing = false;
             let result = self.backend.dial_result(conn.sock, edge);
+            if result.is_ok() && conn.peer.is_some() {
+                conn.local = self.backend.local(conn.sock);
+            }
             agent.dialled(self, id, result);
         } else if edge.writable && conn.pending.is_some() {
-            let backend = &mut self.backend;
-            let before = conn.unsent();
-            let flushed = conn.flush(|sock, iov| backend.send(sock, iov));
-            if conn.unsent() < before {
-                conn.sent_at = self.now;
-            }
-            if flushed {
-                self.settle(id);
+            self.flush(id, agent);
+        }
+        if (edge.readable || edge.hangup) && self.conns.get(id).is_some_and(|c| !c.dialing && !c.paused) {
+            self.readable(id, agent);
+        }
+    }
+
+    /// The socket takes more of what it has not taken yet.
+    fn flush<A: Agent<B>>(&mut self, id: ConnId, agent: &mut A) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let backend = &mut self.backend;
+        let (before, securing) = (conn.unsent(), conn.securing);
+        let over = conn.flush(|sock, iov| backend.send(sock, iov)) && self.seal_on(id);
+        if let Some(conn) = self.conns.get_mut(id)
+            && conn.unsent() < before
+        {
+            conn.sent_at = self.now;
+        }
+        if over {
+            self.settle(id);
+            if !securing {
                 agent.flushed(self, id);
             }
         }
-        if (edge.readable || edge.hangup) && self.conns.get(id).is_some_and(|c| !c.dialing && !c.paused) {
+    }
+
+    fn readable<A: Agent<B>>(&mut self, id: ConnId, agent: &mut A) {
+        if self.conns.get(id).is_some_and(|c| c.securing) {
+            self.handshake(id, agent);
+        } else {
             agent.readable(self, id);
         }
     }
 
     /// After output went out: close our side if that was asked for, and read on if sending failed or the protocol has
     /// something to say.
-    fn settle(&mut self, id: ConnId) {
+    pub(super) fn settle(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let unsaid = conn.proto.unsaid();
         if conn.send_failed.is_some() {
@@ -208,10 +279,21 @@ impl<B: Backend> Io<B> {
         }
     }
 
+    /// Let the room above hand over more in the next turn, as if what is pending had just been sent.
+    pub fn send_later(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.sends_on = true;
+            self.run(id);
+        }
+    }
+
     /// Start to connect.
-    pub fn dial(&mut self, to: &Address, origin: Key, owner: u32) -> io::Result<ConnId> {
+    pub fn dial(&mut self, to: &Address, bind: &Bind, origin: Key, owner: u32) -> io::Result<ConnId> {
+        if !bind.reaches(to) {
+            return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+        }
         let id = self.conns.next_key();
-        let sock = retry(|| self.backend.dial(&Dial { to, token: Token(id.pack()) }))?;
+        let sock = retry(|| self.backend.dial(&Dial { to, bind, token: Token(id.pack()) }))?;
         let peer = match to {
             Address::Inet(peer) => Some(*peer),
             Address::Unix(_) => None,
@@ -230,6 +312,21 @@ impl<B: Backend> Io<B> {
         conn.proto.open(self.now, request, &mut self.out).inspect_err(|_| self.out.clear())
     }
 
+    /// Bytes as they are from here on. Nothing was spoken on the connection before.
+    pub fn open_raw(&mut self, id: ConnId) -> StreamKey {
+        let conn = self.conns.get_mut(id).expect("a checked-out connection exists");
+        conn.heard = false;
+        conn.request_left = false;
+        conn.served += 1;
+        conn.proto = Spoken::Raw(Raw::default());
+        raw::STREAM
+    }
+
+    /// The descriptor under a connection, if the backend has such.
+    pub fn descriptor(&self, id: ConnId) -> Option<RawFd> {
+        self.backend.descriptor(self.conns.get(id)?.sock)
+    }
+
     /// Append a piece of the request body, or of a tunnel's stream.
     pub fn body(&mut self, id: ConnId, stream: StreamKey, chunk: Bytes, end: bool) -> Result<(), Fault> {
         let conn = self.conns.get_mut(id).expect("the connection of an open stream exists");
@@ -243,13 +340,24 @@ impl<B: Backend> Io<B> {
 
     /// Send what `open` and `body` wrote. Must follow them before another connection writes.
     pub fn transmit(&mut self, id: ConnId) {
-        let conn = self.conns.get_mut(id).expect("the connection of an open stream exists");
-        let backend = &mut self.backend;
-        conn.transmit(&mut self.out, |sock, iov| backend.send(sock, iov));
+        let Io { conns, backend, out, .. } = self;
+        let conn = conns.get_mut(id).expect("the connection of an open stream exists");
+        if conn.tls.is_some() {
+            self.transmit_secure(id);
+        } else {
+            conn.transmit(out, |sock, iov| backend.send(sock, iov));
+        }
         self.settle(id);
     }
 
-    /// Credit came back to a paused connection.
+    /// Do not read the connection, whatever comes, until it is resumed.
+    pub fn hold(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.paused = true;
+        }
+    }
+
+    /// Credit came back to a paused connection, or it was held long enough.
     pub fn resume(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id)
             && conn.paused
@@ -271,16 +379,20 @@ impl<B: Backend> Io<B> {
         self.conns.get(id).is_some_and(|c| {
             c.proto.reusable()
                 && c.kept.is_none()
-                && c.pending.is_none()
+                && c.unsent() == 0
                 && c.send_failed.is_none()
                 && !c.hangup
                 && !c.finishing
+                && c.tls.as_ref().is_none_or(|tls| !tls.session.heard_close() && !tls.session.has_failed())
         })
     }
 
     /// Close. All memory of the connection is given up, also what was borrowed for sending.
     pub fn close(&mut self, id: ConnId, reset: bool) {
-        if let Some(conn) = self.conns.remove(id) {
+        if let Some(mut conn) = self.conns.remove(id) {
+            if !reset {
+                Self::say_goodbye(&mut conn, &mut self.backend, &mut self.out, &mut self.wire);
+            }
             // What was written for it and not transmitted (a fault came between) is not for the next connection.
             self.out.clear();
             self.backend.close(conn.sock, reset);
@@ -289,6 +401,12 @@ impl<B: Backend> Io<B> {
 
     /// Read from the connection, through its protocol, into `sink`.
     pub fn pump<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Pumped {
+        let pumped = self.pump_on(id, sink);
+        self.tidy_secure(id, sink.memory());
+        pumped
+    }
+
+    fn pump_on<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Pumped {
         let mut budget = TURN_BUDGET;
         loop {
             // What needs no new bytes comes first, so that nothing is overtaken.
@@ -305,53 +423,77 @@ impl<B: Backend> Io<B> {
                 self.run(id);
                 return Pumped::Drained;
             }
-            let Some((mut block, have)) = Self::buffer(conn.kept.take(), &mut self.scratch, sink.memory()) else {
+            // The peer has said that nothing follows, and all that came before is consumed.
+            if conn.tls.as_ref().is_some_and(|tls| tls.session.heard_close()) {
+                return match conn.proto.eof(self.now, Eof::Clean, sink) {
+                    Ok(()) => Pumped::Closed,
+                    Err(fault) => Pumped::Fault(fault),
+                };
+            }
+            let secure = conn.tls.as_ref().map(|tls| tls.backlog());
+            let Some((mut block, have)) = Self::buffer(conn.kept.take(), secure, &mut self.scratch, sink.memory())
+            else {
                 return Pumped::Lost(io::Error::from_raw_os_error(libc::ENOMEM));
             };
-            let room = block.unique().expect("a receive buffer is not shared");
-            let room = &mut room[have..];
-            let size = room.len();
-            let received = retry(|| self.backend.recv(conn.sock, room));
-            let failure = match received {
-                Ok(0) => None,
-                Ok(n) => {
-                    conn.heard = true;
-                    sink.heard();
-                    budget = budget.saturating_sub(n);
-                    let drained = n < size && !conn.hangup;
-                    if let Err(fault) = self.feed(id, block, 0, have + n, sink) {
-                        return Pumped::Fault(fault);
+            let room = &mut block.unique().expect("a receive buffer is not shared")[have..];
+            let received = match secure {
+                Some(_) => self.receive_secure(id, room, sink.memory()),
+                None => match retry(|| self.backend.recv(conn.sock, room)) {
+                    Ok(0) => Received::End(Eof::Clean),
+                    Ok(len) => Received::Plain { len, taken: len, drained: len < room.len() && !conn.hangup },
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                        Received::Plain { len: 0, taken: 0, drained: true }
                     }
-                    let starved = self.conns.get(id).is_some_and(|c| c.starved);
-                    if drained && !starved && !sink.paused() {
-                        return Pumped::Drained;
-                    }
-                    continue;
-                }
-                Err(e) => Some(e),
+                    Err(e) => Received::Lost(e),
+                },
             };
-            Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());
-            match failure {
-                // A send was told of the reset, and reading shows an end that the peer never meant.
-                None if conn.send_failed.is_some_and(|errno| errno != libc::EPIPE) => {
-                    let errno = conn.send_failed.unwrap_or(libc::ECONNRESET);
-                    return Pumped::Lost(io::Error::from_raw_os_error(errno));
-                }
-                None => {
-                    return match conn.proto.eof(self.now, Eof::Clean, sink) {
-                        Ok(()) => Pumped::Closed,
-                        Err(fault) => Pumped::Fault(fault),
-                    };
-                }
-                Some(e) if e.kind() == io::ErrorKind::WouldBlock => {
+            let conn = self.conns.get_mut(id).expect("receiving closes nothing");
+            let end = match received {
+                Received::Plain { len: 0, taken, drained } => {
+                    Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());
+                    if !drained || conn.tls.as_ref().is_some_and(|tls| tls.session.heard_close()) {
+                        // Records without contents are work, too.
+                        budget = budget.saturating_sub(taken.max(1 << 10));
+                        continue;
+                    }
                     // Sending failed, and the peer has left no word about why.
                     return match conn.send_failed {
                         Some(errno) => Pumped::Lost(io::Error::from_raw_os_error(errno)),
                         None => Pumped::Drained,
                     };
                 }
-                Some(e) => return Pumped::Lost(e),
-            }
+                Received::Plain { len: n, taken, drained } => {
+                    conn.heard = true;
+                    sink.heard();
+                    budget = budget.saturating_sub(taken);
+                    if let Err(fault) = self.feed(id, block, 0, have + n, sink) {
+                        return Pumped::Fault(fault);
+                    }
+                    let conn = self.conns.get(id);
+                    let starved = conn.is_some_and(|c| c.starved);
+                    let closed = conn.is_some_and(|c| c.tls.as_ref().is_some_and(|tls| tls.session.heard_close()));
+                    if drained && !closed && !starved && !sink.paused() {
+                        return Pumped::Drained;
+                    }
+                    continue;
+                }
+                other => other,
+            };
+            Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());
+            return match end {
+                // A send was told of the reset, and reading shows an end that the peer never meant.
+                Received::End(_) if conn.send_failed.is_some_and(|errno| errno != libc::EPIPE) => {
+                    let errno = conn.send_failed.unwrap_or(libc::ECONNRESET);
+                    Pumped::Lost(io::Error::from_raw_os_error(errno))
+                }
+                Received::End(how) => match conn.proto.eof(self.now, how, sink) {
+                    Ok(()) => Pumped::Closed,
+                    Err(fault) => Pumped::Fault(fault),
+                },
+                Received::Lost(e) => Pumped::Lost(e),
+                Received::Insecure(e) => Pumped::Insecure(e),
+                Received::Plain { .. } => unreachable!("handled above"),
+            };
         }
     }
 
@@ -372,6 +514,11 @@ impl<B: Backend> Io<B> {
                 return None;
             }
             conn.starved = false;
+            // It came with the handshake, before there was anybody to tell.
+            if !conn.heard {
+                conn.heard = true;
+                sink.heard();
+            }
             let Kept { block, start, end } = conn.kept.take()?;
             if let Err(fault) = self.feed(id, block, start as usize, end as usize, sink) {
                 return Some(Pumped::Fault(fault));
@@ -401,22 +548,32 @@ impl<B: Backend> Io<B> {
         Ok(())
     }
 
-    /// A block to receive into, with the kept bytes at its front.
-    fn buffer(kept: Option<Kept>, scratch: &mut Option<Block>, memory: &mut Pool) -> Option<(Block, usize)> {
+    /// A block to receive into, with the kept bytes at its front. Of a secured connection whole records are received, behind
+    /// `backlog` bytes that wait to be deciphered.
+    fn buffer(
+        kept: Option<Kept>,
+        backlog: Option<usize>,
+        scratch: &mut Option<Block>,
+        memory: &mut Pool,
+    ) -> Option<(Block, usize)> {
+        let least = backlog.map_or(0, |backlog| backlog + SECURE_ROOM);
         let Some(Kept { mut block, start, end }) = kept else {
+            if least > Pool::RECEIVE {
+                return Some((memory.block(least)?, 0));
+            }
             return Some((scratch.take().or_else(|| memory.block(Pool::RECEIVE))?, 0));
         };
         let have = (end - start) as usize;
-        if start == 0 && have < block.capacity() && block.unique().is_some() {
+        if start == 0 && have + least < block.capacity() && block.unique().is_some() {
             return Some((block, have));
         }
-        let mut larger = memory.block((have * 2).max(512))?;
+        let mut larger = memory.block((have * 2).max(have + least).max(512))?;
         larger.unique()?[..have].copy_from_slice(&block.bytes()[start as usize..end as usize]);
         Some((larger, have))
     }
 
     /// Put a block away: back to the scratch if nothing is left in it, else aside for the connection.
-    fn stow(
+    pub(super) fn stow(
         conn: &mut Conn<B::Sock>,
         scratch: &mut Option<Block>,
         block: Block,

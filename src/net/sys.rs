@@ -18,47 +18,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+pub use super::counters::Counters;
+use super::counters::{CONNECTS, EPOLL_CTL_CALLS, NOTIFIER_CALLS, POLL_CALLS, SOCKET_CALLS, count};
+use crate::proto::eyeballs::Family;
 use libc::{c_int, c_void, socklen_t};
-
-static SOCKET_CALLS: AtomicU64 = AtomicU64::new(0);
-static NOTIFIER_CALLS: AtomicU64 = AtomicU64::new(0);
-static POLL_CALLS: AtomicU64 = AtomicU64::new(0);
-static EPOLL_CTL_CALLS: AtomicU64 = AtomicU64::new(0);
-static CONNECTS: AtomicU64 = AtomicU64::new(0);
-
-/// How often the process has called the kernel through this file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counters {
-    /// Calls on sockets: socket, connect, get- and setsockopt, recv, send, shutdown, close, names.
-    pub socket_calls: u64,
-    /// Reads and writes of eventfds, settings of timerfds.
-    pub notifier_calls: u64,
-    /// epoll_wait and poll.
-    pub poll_calls: u64,
-    pub epoll_ctl_calls: u64,
-    /// Of the socket calls, the connects.
-    pub connects: u64,
-}
-
-impl Counters {
-    pub fn snapshot() -> Counters {
-        Counters {
-            socket_calls: SOCKET_CALLS.load(Ordering::Relaxed),
-            notifier_calls: NOTIFIER_CALLS.load(Ordering::Relaxed),
-            poll_calls: POLL_CALLS.load(Ordering::Relaxed),
-            epoll_ctl_calls: EPOLL_CTL_CALLS.load(Ordering::Relaxed),
-            connects: CONNECTS.load(Ordering::Relaxed),
-        }
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
 
 fn check(rc: c_int) -> io::Result<c_int> {
     if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(rc) }
@@ -80,7 +47,11 @@ pub use libc::epoll_event as EpollEvent;
 
 pub fn epoll_create() -> io::Result<OwnedFd> {
     // SAFETY: takes no pointer.
-    own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
+    let epoll = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    // It cannot be read at all. But applications poll it, and some of their loops insist on the flag.
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::fcntl(epoll.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) })?;
+    Ok(epoll)
 }
 
 pub fn epoll_add(epoll: RawFd, fd: RawFd, events: c_int, token: u64) -> io::Result<()> {
@@ -88,6 +59,12 @@ pub fn epoll_add(epoll: RawFd, fd: RawFd, events: c_int, token: u64) -> io::Resu
     let mut event = EpollEvent { events: events.cast_unsigned(), u64: token };
     // SAFETY: `event` outlives the call.
     check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) }).map(drop)
+}
+
+pub fn epoll_del(epoll: RawFd, fd: RawFd) -> io::Result<()> {
+    count(&EPOLL_CTL_CALLS);
+    // SAFETY: a deletion reads no event (since Linux 2.6.9).
+    check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, fd, ptr::null_mut()) }).map(drop)
 }
 
 /// Wait for at most `timeout`; the count of events at the front of `into`. The kernel counts in milliseconds here:
@@ -170,16 +147,6 @@ fn timespec(d: Duration) -> libc::timespec {
     spec.tv_sec = libc::time_t::try_from(d.as_secs()).unwrap_or(libc::time_t::MAX);
     spec.tv_nsec = d.subsec_nanos() as _;
     spec
-}
-
-/// The moment on the engine's clock at which a time from now is over.
-pub fn moment_after(time: Duration) -> u64 {
-    monotonic_ns().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
-}
-
-/// The time from now to a moment on the engine's clock; none if it has passed.
-pub fn time_until(moment: u64) -> Duration {
-    Duration::from_nanos(moment.saturating_sub(monotonic_ns()))
 }
 
 /// The engine's clock.
@@ -299,11 +266,43 @@ pub fn connect(fd: RawFd, to: &SockAddr) -> io::Result<()> {
     check(unsafe { libc::connect(fd, (&raw const to.storage).cast(), to.len) }).map(drop)
 }
 
-fn set_option<T>(fd: RawFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
+fn set_option<T: ?Sized>(fd: RawFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     count(&SOCKET_CALLS);
-    let size = mem::size_of::<T>() as socklen_t;
+    let size = mem::size_of_val(value) as socklen_t;
     // SAFETY: `value` is `size` bytes and outlives the call.
     check(unsafe { libc::setsockopt(fd, level, name, ptr::from_ref(value).cast(), size) }).map(drop)
+}
+
+/// Send and receive through this network interface alone.
+pub fn bind_interface(fd: RawFd, name: &str) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_BINDTODEVICE, name.as_bytes())
+}
+
+/// Choose our end's address; the kernel chooses the port, and not before it knows the peer: one port may then serve many
+/// connections to different peers.
+pub fn bind(fd: RawFd, local: IpAddr) -> io::Result<()> {
+    set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1)?;
+    count(&SOCKET_CALLS);
+    let a = SockAddr::inet(&SocketAddr::new(local, 0));
+    // SAFETY: the storage holds an address of `len` bytes.
+    check(unsafe { libc::bind(fd, (&raw const a.storage).cast(), a.len) }).map(drop)
+}
+
+/// Have the kernel probe a peer that has been silent for `idle`, and the probe repeated after the same time, but not
+/// more than 15 s. How often is the system's own choice (`tcp_keepalive_probes`).
+pub fn set_keepalive(fd: RawFd, idle: Duration) -> io::Result<()> {
+    /// The kernel's limits, in seconds.
+    const IDLE_MAX: u64 = 32_767;
+    let idle = (idle.as_nanos().div_ceil(1_000_000_000) as u64).clamp(1, IDLE_MAX) as c_int;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1)?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &idle)?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, &idle.min(15))
+}
+
+/// How long sent bytes may stay unacknowledged. The kernel counts in milliseconds.
+pub fn set_user_timeout(fd: RawFd, limit: Duration) -> io::Result<()> {
+    let ms = c_int::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX);
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &ms)
 }
 
 pub fn set_nodelay(fd: RawFd) -> io::Result<()> {
@@ -362,19 +361,19 @@ pub fn close_socket(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-type GetName = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut socklen_t) -> c_int;
+/// Close what is neither a socket of a table nor owned, with as little ado.
+pub fn close(fd: RawFd) {
+    // SAFETY: takes no pointer; the caller's set held the number once.
+    unsafe { libc::close(fd) };
+}
 
-fn name_by(call: GetName, fd: RawFd) -> io::Result<Option<SocketAddr>> {
+/// Our own end; `None` for a Unix socket.
+pub fn local_name(fd: RawFd) -> io::Result<Option<SocketAddr>> {
     count(&SOCKET_CALLS);
     let mut a = SockAddr::empty();
     // SAFETY: the storage is `len` bytes; the kernel writes no more and says how many.
-    check(unsafe { call(fd, (&raw mut a.storage).cast(), &raw mut a.len) })?;
+    check(unsafe { libc::getsockname(fd, (&raw mut a.storage).cast(), &raw mut a.len) })?;
     Ok(a.to_inet())
-}
-
-/// The other end; `None` for a Unix socket.
-pub fn peer_name(fd: RawFd) -> io::Result<Option<SocketAddr>> {
-    name_by(libc::getpeername, fd)
 }
 
 // --- files and any descriptor ---
@@ -386,11 +385,57 @@ pub fn pread(fd: RawFd, into: &mut [u8], offset: u64) -> io::Result<usize> {
     check_size(unsafe { libc::pread(fd, into.as_mut_ptr().cast(), into.len(), offset) })
 }
 
-/// Write to a descriptor of the application (its notifier). On a pipe without reader this raises SIGPIPE as any write
-/// does: library threads block it, and the application chose the descriptor.
+/// A pipe: the end to read and the end to write.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: writes two numbers.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    // SAFETY: the kernel has just made these descriptors for us; nobody else owns them.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+/// Read what is there from a notifier.
+pub fn read(fd: RawFd, into: &mut [u8]) -> io::Result<usize> {
+    count(&NOTIFIER_CALLS);
+    // SAFETY: writes at most `into.len()` bytes.
+    check_size(unsafe { libc::read(fd, into.as_mut_ptr().cast(), into.len()) })
+}
+
+/// Access mode and status flags of a descriptor.
+pub fn status_flags(fd: RawFd) -> io::Result<c_int> {
+    // SAFETY: takes no pointer.
+    check(unsafe { libc::fcntl(fd, libc::F_GETFL) })
+}
+
+/// Write to a notifier, whatever it is, without SIGPIPE. Safe in a signal handler.
 pub fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    count(&NOTIFIER_CALLS);
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     // SAFETY: reads at most `bytes.len()` bytes.
-    check_size(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })
+    let sent = check_size(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) });
+    if !sent.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOTSOCK)) {
+        return sent;
+    }
+    let mut signal = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initializes the set that the other calls read; `before` is written before it is used.
+    unsafe {
+        libc::sigemptyset(signal.as_mut_ptr());
+        libc::sigaddset(signal.as_mut_ptr(), libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_BLOCK, signal.as_ptr(), before.as_mut_ptr());
+    }
+    // SAFETY: reads at most `bytes.len()` bytes.
+    let written = check_size(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) });
+    let broken = written.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPIPE));
+    let now = timespec(Duration::ZERO);
+    // SAFETY: all sets are initialized. A signal that was raised by the write is taken back before it can be delivered.
+    unsafe {
+        if broken && libc::sigismember(before.as_ptr(), libc::SIGPIPE) == 0 {
+            libc::sigtimedwait(signal.as_ptr(), ptr::null_mut(), &raw const now);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut());
+    }
+    written
 }
 
 /// Duplicate, close-on-exec, not below 3 so that a closed standard stream is never replaced.
@@ -507,11 +552,14 @@ pub enum GaiError {
     System(c_int),
 }
 
-/// All stream addresses of a host, in the order in which they are to be tried. Blocks.
-pub fn getaddrinfo(host: &CStr) -> Result<Vec<IpAddr>, GaiError> {
+/// Addresses of one family of a host, `max` at most, in the order in which they are to be tried. Blocks.
+pub fn getaddrinfo(host: &CStr, family: Family, max: usize) -> Result<Vec<IpAddr>, GaiError> {
     // SAFETY: `addrinfo` is plain numbers and pointers, for which zero is valid.
     let mut hints: libc::addrinfo = unsafe { mem::zeroed() };
-    hints.ai_family = libc::AF_UNSPEC;
+    hints.ai_family = match family {
+        Family::V6 => libc::AF_INET6,
+        Family::V4 => libc::AF_INET,
+    };
     // One entry for each address, not one for each address and socket type.
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut list: *mut libc::addrinfo = ptr::null_mut();
@@ -526,7 +574,7 @@ pub fn getaddrinfo(host: &CStr) -> Result<Vec<IpAddr>, GaiError> {
     let mut found = Vec::new();
     let mut at = list;
     // SAFETY: the list is libc's and valid until freed below; each `ai_addr` is as large as its family says.
-    while let Some(info) = unsafe { at.as_ref() } {
+    while let Some(info) = unsafe { at.as_ref() }.filter(|_| found.len() < max) {
         if !info.ai_addr.is_null() {
             // SAFETY: as above.
             found.extend(unsafe { inet_of(info.ai_addr) }.map(|a| a.ip()));

@@ -10,10 +10,11 @@
 //! gives is exact once its timer is on the lowest level. The bound is not raised by `cancel` (that would be a search):
 //! a cancelled earliest timer costs one wake-up that finds nothing, and not one for each request.
 //!
-//! Nodes live in a slab, linked into their slot; a warm wheel allocates nothing. Invariants: the bit of a slot in
+//! Nodes live in a slab, linked into their slot by number; a warm wheel allocates nothing. Invariants: the bit of a slot in
 //! `occupied` is set exactly while its list is not empty; `bound` is not later than any moment in the wheel.
 #![forbid(unsafe_code)]
 
+use crate::mem::{Key, Slab};
 use crate::proto::Tick;
 
 const UNIT_BITS: u32 = 20;
@@ -23,25 +24,18 @@ const SLOTS: usize = 1 << DIGIT;
 const LEVELS: usize = 5;
 const TURN: u64 = (1 << (DIGIT as usize * LEVELS)) - 1;
 
-/// End of a list, and of the free list.
+/// End of a list.
 const NIL: u32 = u32::MAX;
-/// The slot of a node that is free.
-const FREE: u32 = u32::MAX;
 
 /// Names a timer until it has expired or was cancelled; stale ones are recognized.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimerId {
-    index: u32,
-    generation: u32,
-}
+pub type TimerId = Key;
 
 struct Node {
     at: Tick,
     key: u64,
     prev: u32,
-    /// In its slot's list, or in the free list.
     next: u32,
-    generation: u32,
+    /// Whose list it stands in.
     slot: u32,
 }
 
@@ -51,11 +45,9 @@ pub struct Wheel {
     /// The unit that the placement of all nodes refers to; not after `now`.
     cur: u64,
     bound: Tick,
-    len: usize,
     occupied: [u64; LEVELS],
     heads: [u32; LEVELS * SLOTS],
-    nodes: Vec<Node>,
-    free: u32,
+    nodes: Slab<Node>,
 }
 
 impl Wheel {
@@ -64,54 +56,34 @@ impl Wheel {
             now,
             cur: now.0 >> UNIT_BITS,
             bound: Tick::NEVER,
-            len: 0,
             occupied: [0; LEVELS],
             heads: [NIL; LEVELS * SLOTS],
-            nodes: Vec::new(),
-            free: NIL,
+            nodes: Slab::default(),
         }
     }
 
     pub fn len(&self) -> usize {
-        self.len
+        self.nodes.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.nodes.is_empty()
     }
 
     /// A moment in the past is due at once.
     pub fn insert(&mut self, at: Tick, key: u64) -> TimerId {
-        let index = match self.free {
-            NIL => {
-                let index = self.nodes.len() as u32;
-                assert!(index < NIL, "more timers than a u32 can count");
-                self.nodes.push(Node { at, key, prev: NIL, next: NIL, generation: 0, slot: FREE });
-                index
-            }
-            index => {
-                let node = &mut self.nodes[index as usize];
-                self.free = node.next;
-                (node.at, node.key) = (at, key);
-                index
-            }
-        };
-        self.len += 1;
+        let id = self.nodes.insert(Node { at, key, prev: NIL, next: NIL, slot: 0 });
         self.bound = self.bound.min(at.max(self.now));
-        self.place(index);
-        TimerId { index, generation: self.nodes[index as usize].generation }
+        self.place(id.slot);
+        id
     }
 
     /// `false` if the timer has expired or was cancelled already.
     pub fn cancel(&mut self, id: TimerId) -> bool {
-        match self.nodes.get(id.index as usize) {
-            Some(node) if node.generation == id.generation && node.slot != FREE => {
-                self.unlink(id.index);
-                self.release(id.index);
-                true
-            }
-            _ => false,
-        }
+        let Some(node) = self.nodes.remove(id) else { return false };
+        self.unlink(&node);
+        self.settle();
+        true
     }
 
     /// When to call `expire` next: not later than the earliest timer, perhaps earlier. Not before the latest `now`.
@@ -122,7 +94,7 @@ impl Wheel {
     /// Take out the timers whose moment is not after `now`; their keys are appended to `out` in no particular order.
     pub fn expire(&mut self, now: Tick, out: &mut Vec<u64>) {
         self.now = self.now.max(now);
-        if self.now < self.bound || self.len == 0 {
+        if self.now < self.bound || self.is_empty() {
             return;
         }
         let from = self.cur;
@@ -154,13 +126,13 @@ impl Wheel {
         let mut at = std::mem::replace(&mut self.heads[slot], NIL);
         self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
         while at != NIL {
-            let node = &self.nodes[at as usize];
-            let next = node.next;
-            if node.at <= self.now {
-                out.push(node.key);
-                self.release(at);
-            } else {
+            let Some(node) = self.nodes.at(at) else { break };
+            let (next, key) = (node.next, node.key);
+            if node.at > self.now {
                 self.place(at);
+            } else if let Some(id) = self.nodes.key_at(at) {
+                out.push(key);
+                self.nodes.remove(id);
             }
             at = next;
         }
@@ -177,7 +149,7 @@ impl Wheel {
         }
         let mut earliest = Tick::NEVER;
         let mut at = self.heads[digit];
-        while let Some(node) = self.nodes.get(at as usize) {
+        while let Some(node) = self.nodes.at(at) {
             earliest = earliest.min(node.at);
             at = node.next;
         }
@@ -186,7 +158,8 @@ impl Wheel {
 
     /// Link a node into the slot where it belongs.
     fn place(&mut self, index: u32) {
-        let unit = self.nodes[index as usize].at.0 >> UNIT_BITS;
+        let Some(node) = self.nodes.at(index) else { return };
+        let unit = node.at.0 >> UNIT_BITS;
         let unit = unit.clamp(self.cur, self.cur | TURN);
         let differ = unit ^ self.cur;
         let level = (63 - (differ | 1).leading_zeros()) / DIGIT;
@@ -195,20 +168,21 @@ impl Wheel {
 
         let head = std::mem::replace(&mut self.heads[slot], index);
         self.occupied[level as usize] |= 1 << digit;
-        if let Some(second) = self.nodes.get_mut(head as usize) {
+        if let Some(second) = self.nodes.at_mut(head) {
             second.prev = index;
         }
-        let node = &mut self.nodes[index as usize];
-        (node.prev, node.next, node.slot) = (NIL, head, slot as u32);
+        if let Some(node) = self.nodes.at_mut(index) {
+            (node.prev, node.next, node.slot) = (NIL, head, slot as u32);
+        }
     }
 
-    fn unlink(&mut self, index: u32) {
-        let Node { prev, next, slot, .. } = self.nodes[index as usize];
+    /// Close the gap that a node leaves in its list.
+    fn unlink(&mut self, &Node { prev, next, slot, .. }: &Node) {
         let slot = slot as usize;
-        if let Some(after) = self.nodes.get_mut(next as usize) {
+        if let Some(after) = self.nodes.at_mut(next) {
             after.prev = prev;
         }
-        match self.nodes.get_mut(prev as usize) {
+        match self.nodes.at_mut(prev) {
             Some(before) => before.next = next,
             None => {
                 self.heads[slot] = next;
@@ -219,16 +193,16 @@ impl Wheel {
         }
     }
 
-    fn release(&mut self, index: u32) {
-        let node = &mut self.nodes[index as usize];
-        node.generation = node.generation.wrapping_add(1);
-        node.slot = FREE;
-        node.next = self.free;
-        self.free = index;
-        self.len -= 1;
-        if self.len == 0 {
+    /// After a removal: without timers there is no moment to wait for.
+    fn settle(&mut self) {
+        if self.is_empty() {
             self.bound = Tick::NEVER;
         }
+    }
+
+    /// Give back what a peak has left.
+    pub fn tidy(&mut self) {
+        self.nodes.tidy();
     }
 }
 
@@ -291,7 +265,7 @@ mod tests {
         assert!(w.cancel(a) && !w.cancel(a));
         assert_eq!(w.next(), Tick::NEVER);
         let b = w.insert(Tick(100), 2);
-        assert_eq!(b.index, a.index);
+        assert_eq!(b.slot, a.slot);
         assert!(!w.cancel(a));
         assert_eq!(expired(&mut w, Tick(100)), [2]);
         assert!(!w.cancel(b));
@@ -300,7 +274,7 @@ mod tests {
             let id = w.insert(Tick(30_000 * MS), 3);
             assert!(w.cancel(id));
         }
-        assert_eq!(w.nodes.len(), 1);
+        assert_eq!(w.nodes.next_key().slot, 0);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What makes two connections different. One type holds all of it, and comparing takes it apart without `..`: a new
 //! setting does not compile until somebody has ruled on it.
 
+pub use crate::net::backend::{Address, Bind};
 pub use crate::proto::url::Scheme;
 
+use crate::proto::tls::Tls;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// Everything that must be equal for a request to use a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,16 +15,23 @@ pub struct OriginKey {
     /// Lower case, without brackets.
     pub host: Box<str>,
     pub port: u16,
-    /// A Unix socket that stands in for host and port.
-    pub unix: Option<Box<std::path::Path>>,
+    /// An address that stands in for host and port.
+    pub to: Option<Address>,
+    /// Our own end.
+    pub bind: Bind,
+    /// The settings of TLS, trust and identity among them; `None` for plain connections. Compared as one: two objects that
+    /// were made from the same settings are different.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Hash for OriginKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let OriginKey { scheme, host, port, unix } = self;
+        let OriginKey { scheme, host, port, to, bind, tls } = self;
         scheme.hash(state);
         host.hash(state);
         port.hash(state);
-        unix.hash(state);
+        to.hash(state);
+        bind.hash(state);
+        tls.hash(state);
     }
 }

@@ -1,22 +1,42 @@
 //! The connection pool: which connection a request gets, and who waits for one.
 //!
-//! The pool moves no bytes and knows no sockets: it keeps books. Each origin has its idle connections (taken last in, first
-//! out, so that the surplus grows old), its waiters (first in, first out) and its count of connections. Invariants, checked
-//! by `audit`: an origin's `open` is its dials plus its busy and idle connections; the sum over origins is `total`; neither
-//! exceeds its cap.
+//! The pool moves no bytes and knows no sockets: it keeps books. A place is booked for each dial and each connection. Each
+//! origin has its idle connections (taken last in, first out, so that the surplus grows old) and its waiters (first in,
+//! first out). A waiter with a dial of its own takes whatever comes first; one without is in need of a place.
+//!
+//! Everything here costs the same, or a logarithm, with one connection and with a hundred thousand.
+//!
+//! Invariants, checked by `audit`:
+//! - an origin's `open` is its dials plus its busy and idle connections; the sum over origins is `total`; neither exceeds its
+//!   cap;
+//! - connections that were opened are open, or were closed for one of the reasons in [`Gone`];
+//! - `hungry` names exactly the origins with a waiter in need that could have a place of their own, by how long it waits.
 #![forbid(unsafe_code)]
 
 pub mod key;
+mod list;
+mod seats;
+mod waiting;
+pub mod why;
 
-pub use key::{OriginKey, Scheme};
+pub use key::{Address, Bind, OriginKey, Scheme};
+pub use waiting::WaiterId;
+pub use why::{Gone, Reason};
 
-use crate::mem::{Key, Slab};
+use crate::mem::{Key, Slab, Table};
 use crate::net::connection::ConnId;
 use crate::proto::Tick;
-use std::collections::{HashMap, VecDeque};
+use list::List;
+use seats::{Due, OLDER, SHELF, Seat};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::hash::BuildHasher;
+use waiting::{ALL, NEED, Waiter};
 
 /// Names an origin in the pool.
 pub type OriginId = Key;
+
+/// Origins whose last connection is remembered when they are forgotten.
+const MEMO: usize = 256;
 
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -24,37 +44,55 @@ pub struct Limits {
     pub total: u32,
     /// How long a connection may stay idle, in nanoseconds.
     pub idle_ns: u64,
+    /// How old a connection may be when it is used, in nanoseconds.
+    pub age_ns: u64,
+    /// Requests that may wait for a place.
+    pub waiting_max: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Checkout {
-    /// Take this idle connection.
-    Reuse(ConnId),
     /// Make a new connection; its place is booked.
     Dial,
-    /// Close this idle connection of another origin, then make a new one; its place is booked.
+    /// Close this idle connection, then make a new one; its place is booked.
     EvictAndDial(ConnId),
     /// All places are taken: wait.
     Wait,
 }
 
-struct Idle {
-    conn: ConnId,
-    since: Tick,
-}
-
 struct Origin {
     key: OriginKey,
-    idle: VecDeque<Idle>,
-    waiters: VecDeque<u64>,
+    idle: List<SHELF>,
+    waiters: List<ALL>,
+    /// Those that want a connection which was never used: they have met a stale one.
+    fresh: List<ALL>,
+    need: List<NEED>,
     open: u32,
+    /// Its place among the hungry.
+    hunger: Option<u64>,
+    /// Why its last connection went.
+    gone: Option<Gone>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
+    /// Places that are booked: dials, and connections that are busy or idle.
     pub open: u32,
     pub idle: u32,
+    /// Requests without a connection.
     pub waiting: u32,
+    /// Of these, those without a dial of their own; and the most of them so far.
+    pub queued: u32,
+    pub queued_max: u32,
+    /// Connections that were opened, and closed for each of the reasons.
+    pub opened: u64,
+    pub closed: [u64; Gone::COUNT],
+}
+
+impl Counts {
+    pub fn closed_in_all(&self) -> u64 {
+        self.closed.iter().sum()
+    }
 }
 
 pub struct Pool {
@@ -63,18 +101,55 @@ pub struct Pool {
     by_key: HashMap<OriginKey, OriginId>,
     /// The origin that was asked for last: most requests go where the one before them went, and need no hashing.
     recent: Option<OriginId>,
+    /// Open connections, by their slots.
+    seats: Table<Seat>,
+    idle: List<OLDER>,
+    due: BinaryHeap<Due>,
+    waiters: Slab<Waiter>,
+    /// By the turn of the waiter in need that comes first.
+    hungry: BTreeMap<u64, OriginId>,
+    turn: u64,
     total: u32,
-    idle: u32,
-    waiting: u32,
+    queued: u32,
+    queued_max: u32,
+    opened: u64,
+    closed: [u64; Gone::COUNT],
+    /// Why the last connection of an origin went that is forgotten, by the hash of its key.
+    memo: Box<[Option<(u64, Gone)>]>,
 }
 
 impl Pool {
     pub fn new(limits: Limits) -> Pool {
-        Pool { limits, origins: Slab::default(), by_key: HashMap::new(), recent: None, total: 0, idle: 0, waiting: 0 }
+        Pool {
+            limits,
+            origins: Slab::default(),
+            by_key: HashMap::new(),
+            recent: None,
+            seats: Table::default(),
+            idle: List::default(),
+            due: BinaryHeap::new(),
+            waiters: Slab::default(),
+            hungry: BTreeMap::new(),
+            turn: 0,
+            total: 0,
+            queued: 0,
+            queued_max: 0,
+            opened: 0,
+            closed: [0; Gone::COUNT],
+            memo: vec![None; MEMO].into_boxed_slice(),
+        }
     }
 
     pub fn counts(&self) -> Counts {
-        Counts { open: self.total, idle: self.idle, waiting: self.waiting }
+        Counts {
+            open: self.total,
+            idle: self.idle.len(),
+            waiting: self.waiters.len() as u32,
+            queued: self.queued,
+            queued_max: self.queued_max,
+            opened: self.opened,
+            closed: self.closed,
+        }
     }
 
     /// The origin of a key. The key is cloned only when the origin is new.
@@ -88,8 +163,18 @@ impl Pool {
             self.recent = Some(id);
             return id;
         }
-        let origin = Origin { key: key.clone(), idle: VecDeque::new(), waiters: VecDeque::new(), open: 0 };
-        let id = self.origins.insert(origin);
+        let hash = self.by_key.hasher().hash_one(key);
+        let gone = self.memo[hash as usize % MEMO].filter(|(known, _)| *known == hash).map(|(_, gone)| gone);
+        let id = self.origins.insert(Origin {
+            key: key.clone(),
+            idle: List::default(),
+            waiters: List::default(),
+            fresh: List::default(),
+            need: List::default(),
+            open: 0,
+            hunger: None,
+            gone,
+        });
         self.by_key.insert(key.clone(), id);
         id
     }
@@ -98,277 +183,143 @@ impl Pool {
         self.origins.get(origin).map(|o| &o.key)
     }
 
-    /// Find a connection for a request. Unless one is idle, the request stands in the queue afterwards.
-    pub fn checkout(&mut self, origin: OriginId, waiter: u64) -> Checkout {
-        let Some(o) = self.origins.get_mut(origin) else { return Checkout::Wait };
-        if let Some(idle) = o.idle.pop_back() {
-            self.idle -= 1;
-            return Checkout::Reuse(idle.conn);
-        }
-        o.waiters.push_back(waiter);
-        self.waiting += 1;
-        self.book(origin)
-    }
-
-    /// Put a request back to the front of the queue: its connection was stale. It still has to `book`.
-    pub fn requeue(&mut self, origin: OriginId, waiter: u64) {
-        if let Some(o) = self.origins.get_mut(origin) {
-            o.waiters.push_front(waiter);
-            self.waiting += 1;
-        }
-    }
-
-    /// Book a place for a new connection, if there is one.
-    pub fn book(&mut self, origin: OriginId) -> Checkout {
-        let Some(o) = self.origins.get_mut(origin) else { return Checkout::Wait };
-        if o.open >= self.limits.per_origin {
-            return Checkout::Wait;
-        }
-        if self.total < self.limits.total {
-            o.open += 1;
-            self.total += 1;
-            return Checkout::Dial;
-        }
-        let Some(victim) = self.oldest_idle(origin) else { return Checkout::Wait };
-        self.origins.get_mut(origin).expect("found above").open += 1;
-        self.total += 1;
-        Checkout::EvictAndDial(victim)
-    }
-
-    /// Take the connection that has been idle longest in another origin off the books.
-    fn oldest_idle(&mut self, except: OriginId) -> Option<ConnId> {
-        let oldest = self
-            .origins
-            .keys()
-            .filter(|&k| k != except)
-            .filter_map(|k| Some((self.origins.get(k)?.idle.front()?.since, k)))
-            .min_by_key(|&(since, _)| since)?
-            .1;
-        let o = self.origins.get_mut(oldest)?;
-        let idle = o.idle.pop_front()?;
-        o.open -= 1;
-        self.total -= 1;
-        self.idle -= 1;
-        self.tidy(oldest);
-        Some(idle.conn)
-    }
-
-    /// The first request in the queue for which `live` holds; others are gone and are dropped on the way.
-    pub fn next_waiter(&mut self, origin: OriginId, mut live: impl FnMut(u64) -> bool) -> Option<u64> {
-        let o = self.origins.get_mut(origin)?;
-        while let Some(waiter) = o.waiters.pop_front() {
-            self.waiting -= 1;
-            if live(waiter) {
-                return Some(waiter);
-            }
-        }
-        None
-    }
-
     /// Origins that are remembered.
     pub fn origin_count(&self) -> usize {
         self.origins.len()
     }
 
-    /// Look at the queue without taking from it.
-    pub fn waiters(&self, origin: OriginId) -> impl Iterator<Item = u64> {
-        self.origins.get(origin).into_iter().flat_map(|o| o.waiters.iter().copied())
-    }
-
-    /// A request gives up waiting.
-    pub fn abandon(&mut self, origin: OriginId, waiter: u64) {
-        if let Some(o) = self.origins.get_mut(origin)
-            && let Some(at) = o.waiters.iter().position(|&w| w == waiter)
-        {
-            o.waiters.remove(at);
-            self.waiting -= 1;
-            self.tidy(origin);
+    /// Why a request that finds no idle connection needs a new one.
+    pub fn why_new(&self, origin: OriginId) -> Reason {
+        match self.origins.get(origin) {
+            Some(o) if o.open > 0 => Reason::Busy,
+            Some(Origin { gone: Some(gone), .. }) => Reason::from(*gone),
+            _ => Reason::First,
         }
     }
 
-    /// A connection that nobody waits for becomes idle.
-    pub fn checkin(&mut self, origin: OriginId, conn: ConnId, now: Tick) {
+    /// Idle connections of an origin.
+    pub fn idle_of(&self, origin: OriginId) -> u32 {
+        self.origins.get(origin).map_or(0, |o| o.idle.len())
+    }
+
+    /// Book a place for a new connection, if there is one.
+    pub fn book(&mut self, origin: OriginId) -> Checkout {
+        let Some(o) = self.origins.get_mut(origin) else { return Checkout::Wait };
+        let free = o.open < self.limits.per_origin && self.total < self.limits.total;
+        let victim = if free {
+            None
+        } else if o.open < self.limits.per_origin {
+            self.idle.first()
+        } else {
+            // Its idle connections are no good for whoever wants a fresh one.
+            o.idle.first()
+        };
+        if !free && victim.is_none() {
+            return Checkout::Wait;
+        }
+        o.open += 1;
+        self.total += 1;
+        let victim = victim.and_then(|at| self.seats.get(at as usize)).map(|seat| seat.conn);
+        if let Some(conn) = victim {
+            self.closed(conn, Gone::Evicted);
+        }
+        self.feed(origin);
+        victim.map_or(Checkout::Dial, Checkout::EvictAndDial)
+    }
+
+    /// The same for a connection that nobody waits for: nobody else loses one for it.
+    pub fn book_spare(&mut self, origin: OriginId) -> bool {
+        let Some(o) = self.origins.get_mut(origin) else { return false };
+        let free = o.open < self.limits.per_origin && self.total < self.limits.total;
+        if free {
+            o.open += 1;
+            self.total += 1;
+        }
+        free
+    }
+
+    /// A dial is over without a connection: its place is free.
+    pub fn unbook(&mut self, origin: OriginId) {
         if let Some(o) = self.origins.get_mut(origin) {
-            o.idle.push_back(Idle { conn, since: now });
-            self.idle += 1;
+            o.open -= 1;
+            self.total -= 1;
+            self.settle(origin);
         }
     }
 
-    /// A connection or a dial of this origin is gone. `idle` if it was in the idle list.
-    pub fn closed(&mut self, origin: OriginId, conn: Option<ConnId>) {
+    /// See to it that an origin stands among the hungry if a place of its own could be had for a waiter in need, and is
+    /// forgotten if nobody needs it.
+    fn settle(&mut self, origin: OriginId) {
+        self.feed(origin);
+        self.tidy_origin(origin);
+    }
+
+    fn feed(&mut self, origin: OriginId) {
         let Some(o) = self.origins.get_mut(origin) else { return };
-        if let Some(conn) = conn
-            && let Some(at) = o.idle.iter().position(|i| i.conn == conn)
-        {
-            o.idle.remove(at);
-            self.idle -= 1;
+        let could = o.open < self.limits.per_origin || !o.idle.is_empty();
+        let first = o.need.first().filter(|_| could).and_then(|at| self.waiters.at(at)).map(|w| w.turn);
+        if first != o.hunger {
+            if let Some(turn) = o.hunger {
+                self.hungry.remove(&turn);
+            }
+            if let Some(turn) = first {
+                self.hungry.insert(turn, origin);
+            }
+            o.hunger = first;
         }
-        o.open -= 1;
-        self.total -= 1;
-        self.tidy(origin);
     }
 
     /// Forget an origin that has neither connections nor waiters.
-    fn tidy(&mut self, origin: OriginId) {
-        if self.origins.get(origin).is_some_and(|o| o.open == 0 && o.waiters.is_empty())
+    pub fn tidy_origin(&mut self, origin: OriginId) {
+        if self.origins.get(origin).is_some_and(|o| o.open == 0 && o.waiters.is_empty() && o.fresh.is_empty())
             && let Some(gone) = self.origins.remove(origin)
         {
+            if let Some(why) = gone.gone {
+                let hash = self.by_key.hasher().hash_one(&gone.key);
+                self.memo[hash as usize % MEMO] = Some((hash, why));
+            }
             self.by_key.remove(&gone.key);
         }
     }
 
-    /// Who may book the next place: of all origins below their cap, the waiter that stands there longest. `since` says
-    /// when a waiter began to wait, and nothing of one that has a place already. To book may fail all the same.
-    pub fn next_in_need(&self, mut since: impl FnMut(u64) -> Option<Tick>) -> Option<(OriginId, u64)> {
-        if self.waiting == 0 || self.total >= self.limits.total && self.idle == 0 {
-            return None;
-        }
-        let below_cap = |&(_, o): &(OriginId, &Origin)| o.open < self.limits.per_origin;
-        let origins = self.origins.keys().filter_map(|k| Some((k, self.origins.get(k)?)));
-        let first = |(k, o): (OriginId, &Origin)| o.waiters.iter().find_map(|&w| Some((since(w)?, k, w)));
-        origins.filter(below_cap).filter_map(first).min_by_key(|&(at, ..)| at).map(|(_, k, w)| (k, w))
-    }
-
-    /// Take connections that have been idle too long off the books. Returns when to look again.
-    pub fn expire(&mut self, now: Tick, mut close: impl FnMut(ConnId)) -> Tick {
-        let mut next = Tick::NEVER;
-        let keys: Vec<OriginId> = self.origins.keys().collect();
-        for key in keys {
-            let Some(o) = self.origins.get_mut(key) else { continue };
-            while let Some(idle) = o.idle.front() {
-                let due = idle.since.after(self.limits.idle_ns);
-                if due > now {
-                    next = next.min(due);
-                    break;
-                }
-                close(idle.conn);
-                o.idle.pop_front();
-                o.open -= 1;
-                self.total -= 1;
-                self.idle -= 1;
-            }
-            self.tidy(key);
-        }
-        next
-    }
-
-    /// Every idle connection, taken off the books.
-    pub fn drain_idle(&mut self, mut close: impl FnMut(ConnId)) {
-        let keys: Vec<OriginId> = self.origins.keys().collect();
-        for key in keys {
-            let Some(o) = self.origins.get_mut(key) else { continue };
-            for idle in o.idle.drain(..) {
-                close(idle.conn);
-                o.open -= 1;
-                self.total -= 1;
-                self.idle -= 1;
-            }
-            self.tidy(key);
+    /// Give back what a peak has left. `calm`: nothing has happened for a while.
+    pub fn tidy(&mut self, calm: bool) {
+        self.origins.tidy();
+        self.seats.tidy();
+        self.waiters.tidy();
+        if calm {
+            self.by_key.shrink_to_fit();
+            self.due.shrink_to(self.seats.len());
         }
     }
 
     /// Check that the books agree with each other. For tests and debug builds.
     pub fn audit(&self) {
-        let (mut open, mut idle, mut waiting) = (0, 0, 0);
-        for o in self.origins.iter() {
-            assert!(o.idle.len() as u32 <= o.open && o.open <= self.limits.per_origin);
-            assert!(o.open > 0 || !o.waiters.is_empty(), "an origin that nobody needs");
+        let (mut open, mut idle, mut waiting, mut queued, mut hungry) = (0, 0, 0, 0, 0);
+        for id in self.origins.keys() {
+            let o = self.origins.get(id).expect("a key that was just seen");
+            assert!(o.idle.len() <= o.open && o.open <= self.limits.per_origin);
+            assert!(o.idle.is_empty() || o.waiters.is_empty(), "a waiter beside an idle connection");
+            let waiters = o.waiters.len() + o.fresh.len();
+            assert!(o.open > 0 || waiters > 0, "an origin that nobody needs");
+            assert!(o.need.len() <= waiters);
+            let could = o.open < self.limits.per_origin || !o.idle.is_empty();
+            let first = o.need.first().filter(|_| could).and_then(|at| self.waiters.at(at)).map(|w| w.turn);
+            assert_eq!(o.hunger, first);
+            assert!(first.is_none_or(|turn| self.hungry.get(&turn) == Some(&id)));
+            hungry += usize::from(first.is_some());
             open += o.open;
-            idle += o.idle.len() as u32;
-            waiting += o.waiters.len() as u32;
+            idle += o.idle.len();
+            waiting += waiters;
+            queued += o.need.len();
         }
-        assert_eq!(Counts { open, idle, waiting }, self.counts());
-        assert!(open <= self.limits.total);
+        assert_eq!(hungry, self.hungry.len());
+        assert_eq!((open, idle, waiting), (self.total, self.idle.len(), self.waiters.len() as u32));
+        assert_eq!(queued, self.queued);
+        assert!(queued <= self.queued_max && open <= self.limits.total);
         assert_eq!(self.by_key.len(), self.origins.len());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pool(per_origin: u32, total: u32) -> Pool {
-        Pool::new(Limits { per_origin, total, idle_ns: 100 })
-    }
-
-    fn key(host: &str) -> OriginKey {
-        OriginKey { scheme: Scheme::Http, host: host.into(), port: 80, unix: None }
-    }
-
-    fn conn(slot: u32) -> ConnId {
-        Key { slot, generation: 1 }
-    }
-
-    #[test]
-    fn caps_hold_and_waiters_are_served_in_order() {
-        let mut p = pool(2, 3);
-        let a = p.origin(&key("a"));
-        assert_eq!(p.checkout(a, 1), Checkout::Dial);
-        assert_eq!(p.checkout(a, 2), Checkout::Dial);
-        assert_eq!(p.checkout(a, 3), Checkout::Wait);
-        p.audit();
-        assert_eq!(p.next_waiter(a, |w| w != 1), Some(2), "1 is gone");
-        assert_eq!(p.next_waiter(a, |_| true), Some(3));
-        assert_eq!(p.next_waiter(a, |_| true), None);
-        p.audit();
-    }
-
-    #[test]
-    fn the_last_idle_connection_is_taken_first_and_the_oldest_expires() {
-        let mut p = pool(3, 3);
-        let a = p.origin(&key("a"));
-        for w in 0..3 {
-            assert_eq!(p.checkout(a, w), Checkout::Dial);
-            p.next_waiter(a, |_| true);
-        }
-        p.checkin(a, conn(1), Tick(10));
-        p.checkin(a, conn(2), Tick(20));
-        p.checkin(a, conn(3), Tick(30));
-        assert_eq!(p.checkout(a, 9), Checkout::Reuse(conn(3)));
-        let mut closed = Vec::new();
-        assert_eq!(p.expire(Tick(115), |c| closed.push(c)), Tick(120));
-        assert_eq!(closed, [conn(1)]);
-        assert_eq!(p.counts(), Counts { open: 2, idle: 1, waiting: 0 });
-        p.audit();
-    }
-
-    #[test]
-    fn a_full_pool_gives_up_an_idle_connection_of_another_origin() {
-        let mut p = pool(2, 2);
-        let (a, b) = (p.origin(&key("a")), p.origin(&key("b")));
-        for w in 0..2 {
-            p.checkout(a, w);
-            p.next_waiter(a, |_| true);
-        }
-        assert_eq!(p.checkout(b, 7), Checkout::Wait);
-        let since = |w| Some(Tick(w));
-        assert_eq!(p.next_in_need(since), None, "no place is free");
-        p.checkin(a, conn(1), Tick(1));
-        assert_eq!(p.next_in_need(since), Some((b, 7)));
-        assert_eq!(p.book(b), Checkout::EvictAndDial(conn(1)));
-        p.audit();
-        p.checkout(b, 8);
-        p.closed(a, None);
-        assert_eq!(p.next_in_need(|w| since(w).filter(|_| w != 7)), Some((b, 8)));
-        assert_eq!(p.key(a), None, "nobody needs it");
-    }
-
-    #[test]
-    fn origins_that_differ_in_one_field_are_different() {
-        let mut p = pool(1, 9);
-        let base = key("a");
-        let ids = [
-            base.clone(),
-            OriginKey { host: "b".into(), ..base.clone() },
-            OriginKey { port: 81, ..base.clone() },
-            OriginKey { unix: Some(std::path::Path::new("/s").into()), ..base.clone() },
-        ]
-        .map(|k| p.origin(&k));
-        for (i, a) in ids.iter().enumerate() {
-            for b in &ids[i + 1..] {
-                assert_ne!(a, b);
-            }
-        }
-        assert_eq!(p.origin(&base), ids[0]);
+        assert_eq!(self.opened - self.counts().closed_in_all(), self.seats.len() as u64);
+        assert_eq!(self.seats.iter().filter(|s| s.is_idle()).count(), idle as usize);
+        assert!(self.seats.iter().filter(|s| s.is_idle()).all(|s| s.due == Tick::NEVER || s.listed <= s.due));
     }
 }

@@ -8,9 +8,13 @@
 //! for its memory are questions of the rooms above.
 #![forbid(unsafe_code)]
 
+pub mod eyeballs;
 pub mod fault;
 pub mod h1;
 pub mod out;
+pub mod raw;
+pub mod route;
+pub mod tls;
 pub mod url;
 
 pub use fault::Fault;

@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use std::ops::Range;
 
+/// Room that is kept from use to use.
+const ROOM_MAX: usize = 512 << 10;
+
 #[derive(Debug)]
 enum Segment {
     Copied(Range<usize>),
@@ -13,7 +16,9 @@ enum Segment {
 /// allocates nothing here.
 #[derive(Debug, Default)]
 pub struct Out {
+    /// `used` bytes of it count. What is behind them is room that is not cleared again for each use.
     copied: Vec<u8>,
+    used: usize,
     segments: Vec<Segment>,
     len: usize,
     finished: bool,
@@ -26,32 +31,38 @@ impl Out {
 
     /// Append a copy of `bytes`.
     pub fn put(&mut self, bytes: &[u8]) {
-        let start = self.copied.len();
-        self.copied.extend_from_slice(bytes);
-        self.copied_from(start);
+        self.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+        self.copied(bytes.len());
     }
 
     /// Append what `write` puts to the front of `max` bytes; it returns how many. So a cipher writes where the socket
     /// reads.
     pub fn put_with<E>(&mut self, max: usize, write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
-        let start = self.copied.len();
-        self.copied.resize(start + max, 0);
-        let written = write(&mut self.copied[start..]);
-        self.copied.truncate(start + *written.as_ref().unwrap_or(&0));
-        self.copied_from(start);
+        let written = write(&mut self.room(max)[..max]);
+        self.copied(*written.as_ref().unwrap_or(&0));
         written.map(drop)
     }
 
-    fn copied_from(&mut self, start: usize) {
-        let len = self.copied.len() - start;
+    /// At least `len` bytes behind those that count.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        if self.copied.len() - self.used < len {
+            self.copied.resize(self.used + len, 0);
+        }
+        &mut self.copied[self.used..]
+    }
+
+    /// `len` more bytes count.
+    fn copied(&mut self, len: usize) {
         if len == 0 {
             return;
         }
+        let start = self.used;
+        self.used += len;
         self.len += len;
         if let Some(Segment::Copied(last)) = self.segments.last_mut() {
-            last.end = self.copied.len();
+            last.end = self.used;
         } else {
-            self.segments.push(Segment::Copied(start..self.copied.len()));
+            self.segments.push(Segment::Copied(start..self.used));
         }
     }
 
@@ -111,7 +122,11 @@ impl Out {
     }
 
     pub fn clear(&mut self) {
-        self.copied.clear();
+        // Once in a while something large goes out; its room is not kept for ever.
+        if self.copied.len() > ROOM_MAX {
+            self.copied = Vec::new();
+        }
+        self.used = 0;
         self.segments.clear();
         self.len = 0;
         self.finished = false;

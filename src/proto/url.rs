@@ -17,6 +17,8 @@ const HOST_MAX: usize = 255;
 pub enum Scheme {
     Http,
     Https,
+    /// No HTTP: bytes as they are. No URL has it.
+    Raw,
 }
 
 impl Scheme {
@@ -24,6 +26,7 @@ impl Scheme {
         match self {
             Scheme::Http => "http",
             Scheme::Https => "https",
+            Scheme::Raw => "raw",
         }
     }
 
@@ -31,6 +34,7 @@ impl Scheme {
         match self {
             Scheme::Http => 80,
             Scheme::Https => 443,
+            Scheme::Raw => 0,
         }
     }
 }
@@ -143,6 +147,11 @@ impl<'a> Url<'a> {
     /// What stands behind the first `?`.
     pub fn query(&self) -> Option<&'a str> {
         find(self.rest, b'?').map(|i| text(&self.rest[i + 1..]))
+    }
+
+    /// Bytes of path and query, or a few more.
+    pub const fn target_len(&self) -> usize {
+        self.rest.len() + 1
     }
 
     /// Append the origin-form: path and query.

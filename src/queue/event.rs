@@ -13,6 +13,9 @@ pub mod kind {
     pub const WRITABLE: u16 = 7;
     pub const WRITE_DONE: u16 = 8;
     pub const ENGINE_DOWN: u16 = 9;
+    pub const LOG: u16 = 10;
+    pub const STREAM_END: u16 = 11;
+    pub const STREAM_TLS: u16 = 12;
 }
 
 /// Event flags of the C interface.

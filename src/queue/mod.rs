@@ -7,13 +7,18 @@
 //! signal is up. It is raised once when the queue leaves the empty state and once after a drain that left something.
 #![forbid(unsafe_code)]
 
+pub mod callee;
 pub mod event;
+pub mod inside;
+mod notifier;
 pub mod signal;
 
+pub use callee::Callee;
 pub use event::Event;
+pub use notifier::Notifier;
 pub use signal::Signal;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
@@ -64,6 +69,21 @@ impl Queue {
         self.signal.fd()
     }
 
+    /// What a forked child makes a queue with that stands for this one. Nothing is read that a lock protects.
+    pub fn notifier(&self) -> Notifier {
+        self.signal.notifier()
+    }
+
+    /// In a forked child: close the descriptors, and leave everything else as it is.
+    pub fn abandon(&self) {
+        self.signal.abandon();
+    }
+
+    /// The function that its events go to, if there is one. Nobody else takes them then.
+    pub fn callee(&self) -> Option<&Callee> {
+        self.signal.callee()
+    }
+
     /// Move all of `staged` into the queue. Whether `raise` must follow.
     ///
     /// Raising is a step of its own, so that nobody holds a lock meanwhile: whoever is woken runs at once, perhaps on this
@@ -87,8 +107,8 @@ impl Queue {
         if std::mem::replace(&mut back.raised, true) {
             return false;
         }
-        if self.signal.fd().is_some() {
-            back.owed += 1;
+        if self.signal.is_late() {
+            back.owed += u64::from(self.signal.is_counted());
             return true;
         }
         self.signal.raise();
@@ -98,6 +118,27 @@ impl Queue {
     /// Make the descriptor readable, after a `publish` that asked for it.
     pub fn raise(&self) {
         self.signal.raise();
+    }
+
+    /// Instead of `raise`, by a thread that is about to drain and has nobody to call but itself.
+    pub fn withdraw(&self) {
+        let mut back = self.back.lock();
+        back.owed = back.owed.saturating_sub(1);
+        back.raised = false;
+    }
+
+    /// Let the descriptor show the readiness of `other`, an epoll set, too, until `part`.
+    pub fn join(&self, other: RawFd) -> io::Result<()> {
+        self.signal.join(other)
+    }
+
+    /// Whether `join` does anything.
+    pub fn can_join(&self) -> bool {
+        self.signal.can_join()
+    }
+
+    pub fn part(&self, other: RawFd) {
+        self.signal.part(other);
     }
 
     /// Hand at most `max` events to `take`, oldest first.
@@ -130,11 +171,15 @@ impl Queue {
             left |= !back.events.is_empty();
             if left && !back.raised {
                 back.raised = true;
-                back.owed += u64::from(self.signal.fd().is_some());
+                back.owed += u64::from(self.signal.is_counted());
                 self.signal.raise();
             }
         }
         Drained { count, left, woken }
+    }
+
+    pub fn len(&self) -> usize {
+        self.front.lock().len() + self.back.lock().events.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -184,7 +229,16 @@ impl Queue {
         self.wakeup.store(WOKEN, Ordering::SeqCst);
     }
 
-    /// Drop what waits and everything that is published from now on.
+    /// Keep room for `spare` events, or as many as wait.
+    pub fn tidy(&self, spare: usize) {
+        self.back.lock().events.shrink_to(spare);
+        // A thread that drains just now will find other occasions.
+        if let Some(mut front) = self.front.try_lock() {
+            front.shrink_to(spare);
+        }
+    }
+
+    /// Drop what waits and everything that is published from now on. Waits for a call of the queue's function to return.
     pub fn close(&self) {
         let waiting = {
             let mut back = self.back.lock();
@@ -193,6 +247,7 @@ impl Queue {
         };
         drop(waiting);
         self.front.lock().clear();
+        self.signal.close();
     }
 }
 
@@ -200,6 +255,17 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::net::sys;
+    use std::sync::Arc;
+
+    fn queue() -> Queue {
+        Queue::new(Signal::polled(Arc::new(Nobody), &Arc::default()).unwrap())
+    }
+
+    struct Nobody;
+
+    impl crate::net::backend::Notify for Nobody {
+        fn notify(&self) {}
+    }
 
     fn readable(queue: &Queue) -> bool {
         sys::poll_readable(queue.fd().unwrap(), Some(Duration::ZERO)).unwrap()
@@ -207,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_is_published_behind_a_partial_drain_keeps_the_signal_up() {
-        let queue = Queue::new(Signal::eventfd().unwrap());
+        let queue = queue();
         let publish = |n: usize| {
             if queue.publish(&mut (0..n).map(|_| Event::default()).collect()) {
                 queue.raise();
@@ -227,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_drain_between_publish_and_raise_leaves_no_signal_up() {
-        let queue = Queue::new(Signal::eventfd().unwrap());
+        let queue = queue();
         assert!(queue.publish(&mut vec![Event::default()]));
         assert_eq!(queue.drain(9, drop), Drained { count: 1, left: false, woken: false });
         queue.wakeup();

@@ -3,20 +3,24 @@
 //! the order of events, one terminal event and nothing behind it, the pool's books, and the bound on credit.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+use chttpcore::client::engine::Stats;
 use chttpcore::client::settings::Timeouts;
 use chttpcore::client::upload::{Piece, Source};
 use chttpcore::client::{Engine, Request, Settings};
 use chttpcore::mem::{Block, Object};
 use chttpcore::net::backend::Address;
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Record, Script};
+use chttpcore::net::descriptors::Held;
 use chttpcore::net::resolver::Resolver;
-use chttpcore::pool::{self, OriginKey};
+use chttpcore::pool::{self, Bind, OriginKey, Reason, Scheme};
 use chttpcore::proto::BodyLen;
-use chttpcore::proto::h1::encode::{self, Spec};
+use chttpcore::proto::h1::encode::{self, EncodedHead, Spec};
+use chttpcore::proto::tls::Tls;
 use chttpcore::proto::url::Url;
 use chttpcore::queue::event::{flag, kind};
 use chttpcore::queue::{Event, Queue};
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -35,12 +39,12 @@ pub fn settings() -> Settings {
 }
 
 pub fn pooled(per_origin: u32, total: u32) -> Settings {
-    Settings { pool: pool::Limits { per_origin, total, idle_ns: 60 * SECOND }, ..settings() }
+    Settings { pool: pool::Limits { per_origin, total, ..settings().pool }, ..settings() }
 }
 
 pub fn never() -> Timeouts {
     let n = u64::MAX;
-    Timeouts { pool: n, dns: n, connect: n, write: n, first_byte: n, read: n, total: n, expect: SECOND }
+    Timeouts { pool: n, dns: n, connect: n, tls: n, write: n, first_byte: n, read: n, total: n, expect: SECOND }
 }
 
 pub fn inet(at: &str) -> Address {
@@ -73,6 +77,9 @@ pub struct Ask {
     pub credit: u64,
     pub collect_max: u64,
     pub timeouts: Timeouts,
+    pub to: Option<Address>,
+    pub bind: Bind,
+    pub tls: Option<Arc<Tls>>,
 }
 
 #[derive(Clone)]
@@ -80,10 +87,14 @@ pub enum Load {
     None,
     Whole(bytes::Bytes),
     Borrowed(bytes::Bytes),
+    /// So many bytes from the start of a file.
+    File(Arc<OwnedFd>, u64),
     /// Streamed, with this length if it is known.
     Stream(Option<u64>),
     /// A stream that begins with the answer.
     Tunnel,
+    /// A stream without a request.
+    Raw,
 }
 
 pub fn ask(method: &'static str, url: &str) -> Ask {
@@ -98,6 +109,9 @@ pub fn ask(method: &'static str, url: &str) -> Ask {
         credit: 1 << 20,
         collect_max: 1 << 20,
         timeouts: never(),
+        to: None,
+        bind: Bind::default(),
+        tls: None,
     }
 }
 
@@ -131,14 +145,26 @@ impl Ask {
             Load::Borrowed(bytes) => {
                 (BodyLen::Known(bytes.len() as u64), Source::Whole { bytes: bytes.clone(), borrowed: true })
             }
+            Load::File(fd, len) => (
+                BodyLen::Known(*len),
+                Source::File { fd: Held::new(fd.try_clone().unwrap(), &Arc::default()), offset: 0, len: *len },
+            ),
             Load::Stream(Some(len)) => (BodyLen::Known(*len), Source::Stream),
             Load::Stream(None) => (BodyLen::Unknown, Source::Stream),
-            Load::Tunnel => (BodyLen::None, Source::Stream),
+            Load::Tunnel | Load::Raw => (BodyLen::None, Source::Stream),
         };
         spec.body = len;
         let fields = self.fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
-        let head = encode::encode(&spec, fields).unwrap();
-        let origin = OriginKey { scheme: url.scheme(), host: url.host().into(), port: url.port(), unix: None };
+        let raw = matches!(self.load, Load::Raw);
+        let head = if raw { EncodedHead::nothing() } else { encode::encode(&spec, fields).unwrap() };
+        let origin = OriginKey {
+            scheme: if raw { Scheme::Raw } else { url.scheme() },
+            host: url.host().into(),
+            port: url.port(),
+            to: self.to.clone(),
+            bind: self.bind.clone(),
+            tls: self.tls.clone(),
+        };
         Box::new(Request {
             token,
             head,
@@ -160,9 +186,12 @@ pub struct Log {
     credit: u64,
     pub kinds: Vec<u16>,
     headed: bool,
+    ended: bool,
     trailed: bool,
     written: bool,
     pub status: u16,
+    /// Why the connection of the final head was an open one, or a new one.
+    pub reason: Reason,
     pub fields: Vec<(String, String)>,
     pub informational: Vec<u16>,
     pub trailers: Vec<(String, String)>,
@@ -227,7 +256,8 @@ impl Log {
         let (headed, trailed) = (self.headed, self.trailed);
         let in_order = match event.kind {
             kind::INFORMATIONAL | kind::HEADERS => !headed,
-            kind::BODY | kind::TRAILERS => headed && !trailed,
+            kind::BODY | kind::TRAILERS | kind::STREAM_TLS => headed && !trailed && !self.ended,
+            kind::STREAM_END => headed && !self.ended,
             kind::DONE => headed || event.error != 0,
             kind::RESPONSE => !headed && event.error == 0,
             kind::WRITABLE => true,
@@ -237,6 +267,7 @@ impl Log {
         assert!(in_order, "event {} after {:?}", event.kind, self.kinds);
         self.kinds.push(event.kind);
         self.headed |= event.kind == kind::HEADERS;
+        self.ended |= event.kind == kind::STREAM_END;
         self.trailed |= event.kind == kind::TRAILERS;
         self.written |= event.kind == kind::WRITE_DONE;
         match event.kind {
@@ -250,6 +281,8 @@ impl Log {
                 let peek = Peek::<Response>::of(&event);
                 let (response, tail) = peek.get();
                 self.status = response.status;
+                self.reason = response.route.reason;
+                assert_eq!(response.route.reused, matches!(self.reason, Reason::Reused | Reason::TakenOver));
                 self.fields = fields(response, tail);
                 self.body.extend_from_slice(response.body(tail));
                 assert_eq!(response.body_len(), event.len);
@@ -413,6 +446,10 @@ impl World {
         });
         if !self.down {
             self.engine.audit();
+            let Stats { pool, dials, tally, .. } = self.engine.stats();
+            assert_eq!(pool.opened, tally.connections_opened);
+            assert_eq!(pool.opened - pool.closed_in_all(), u64::from(pool.open) - dials as u64);
+            assert!(pool.queued <= pool.waiting && pool.queued_max <= self.logs.len() as u32);
         }
         drained.count > 0
     }
@@ -485,6 +522,14 @@ impl World {
     pub fn end(&self, xid: u64) {
         let ended = self.engine.end_body(xid, Piece::End);
         assert!(matches!(ended, Ok(()) | Err(e::CHTTP_E_NOT_FOUND)));
+    }
+
+    /// The application destroys its queue and makes another: exchanges of the first end without a word.
+    pub fn renew_queue(&mut self) {
+        self.engine.forget(&self.queue);
+        self.logs.retain(|_, log| log.end.is_some());
+        self.queue = self.engine.queue().unwrap();
+        self.engine.audit();
     }
 
     /// Release what an exchange holds.

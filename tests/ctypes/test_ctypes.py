@@ -23,7 +23,11 @@ BUILD = Path(__file__).resolve().parents[2] / "build"
 EV_HEADERS, EV_BODY, EV_DONE, EV_RESPONSE, EV_WRITABLE, EV_WRITE_DONE = 2, 3, 5, 6, 7, 8
 EF_TERMINAL, EF_REUSED = 1, 8
 REQ_COLLECT, REQ_STREAM_BODY = 1, 2
-OPT_IO_THREADS, OPT_SEND_BUFFER = 1, 15
+OPT_IO_THREADS, OPT_SEND_BUFFER, OPT_LOG, OPT_LOG_LEVEL, OPT_BACKEND = 1, 15, 56, 57, 59
+NOTIFY_EVENTFD, NOTIFY_PIPE, NOTIFY_USER = 1, 2, 3
+REUSE_PREPARED = 2
+MOCK_EXPECT_HEAD, MOCK_SEND, MOCK_DELAY, MOCK_CLOSED = 2, 5, 6, 1
+LOG_INFO = 3
 UNLIMITED = LENGTH_UNKNOWN = (1 << 64) - 1
 BATCH = 256
 
@@ -69,6 +73,82 @@ class Request(ctypes.Structure):
         ("first_byte_timeout_ns", ctypes.c_uint64),
         ("read_timeout_ns", ctypes.c_uint64),
         ("expect_timeout_ns", ctypes.c_uint64),
+        ("tls_timeout_ns", ctypes.c_uint64),
+        ("tls", ctypes.c_void_p),
+        ("connect_to", ctypes.c_char_p),
+        ("connect_to_len", ctypes.c_size_t),
+        ("local_address", ctypes.c_char_p),
+        ("local_address_len", ctypes.c_size_t),
+        ("interface", ctypes.c_char_p),
+        ("interface_len", ctypes.c_size_t),
+    ]
+
+
+class Option(ctypes.Structure):
+    _fields_ = [
+        ("id", ctypes.c_uint32),
+        ("kind", ctypes.c_uint32),
+        ("name", ctypes.c_char_p),
+        ("unit", ctypes.c_char_p),
+        ("default_value", ctypes.c_int64),
+        ("min", ctypes.c_int64),
+        ("max", ctypes.c_int64),
+        ("unlimited", ctypes.c_uint32),
+        ("since", ctypes.c_uint32),
+        ("doc", ctypes.c_char_p),
+    ]
+
+
+class Stats(ctypes.Structure):
+    """The first fields alone: the size says so."""
+
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+        ("submitted", ctypes.c_uint64),
+        ("succeeded", ctypes.c_uint64),
+        ("failed", ctypes.c_uint64),
+        ("cancelled", ctypes.c_uint64),
+        ("retried", ctypes.c_uint64),
+        ("connections_opened", ctypes.c_uint64),
+        ("connections_reused", ctypes.c_uint64),
+        ("connect_failures", ctypes.c_uint64),
+        ("exchanges", ctypes.c_uint64),
+        ("connections", ctypes.c_uint64),
+        ("connections_idle", ctypes.c_uint64),
+        ("waiting", ctypes.c_uint64),
+    ]
+
+
+class LogRecord(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("level", ctypes.c_uint32),
+        ("time_ns", ctypes.c_uint64),
+        ("xid", ctypes.c_uint64),
+        ("text", ctypes.POINTER(ctypes.c_char)),
+        ("text_len", ctypes.c_size_t),
+    ]
+
+
+class MockStep(ctypes.Structure):
+    _fields_ = [
+        ("kind", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("data", ctypes.c_char_p),
+        ("len", ctypes.c_size_t),
+        ("number", ctypes.c_uint64),
+    ]
+
+
+class MockRecord(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("sent", ctypes.c_uint64),
+        ("unread", ctypes.c_uint64),
+        ("closed", ctypes.c_uint32),
+        ("step", ctypes.c_uint32),
     ]
 
 
@@ -94,41 +174,104 @@ class Event(NamedTuple):
 RECORD = struct.Struct("=HHIQQiiQQQQ")
 
 
+EventsFn = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_size_t, ctypes.c_void_p)
+LogFn = ctypes.CFUNCTYPE(None, ctypes.POINTER(LogRecord), ctypes.c_void_p)
+# Result and arguments of each function of the header, by its name without the prefix.
+SIGNATURES: dict[str, tuple[Any, list[Any]]] = {}
+
+
 def load() -> ctypes.CDLL:
     lib = ctypes.CDLL(os.environ.get("CHTTPCORE_LIBRARY", str(BUILD / "lib" / "libchttpcore.so")))
     i32, u32, u64, size, pointer = ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_size_t, ctypes.c_void_p
     text, out = ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p)
-    signatures: dict[str, tuple[Any, list[Any]]] = {
-        "struct_size": (size, [u32]),
-        "version_string": (text, []),
-        "config_new": (i32, [out]),
-        "config_free": (None, [pointer]),
-        "config_set_i64": (i32, [pointer, u32, ctypes.c_int64, out]),
-        "config_set_named": (i32, [pointer, text, size, text, size, out]),
-        "engine_new": (i32, [pointer, out, out]),
-        "engine_destroy": (i32, [pointer]),
-        "queue_new": (i32, [pointer, out]),
-        "queue_fd": (i32, [pointer]),
-        "queue_drain": (i32, [pointer, pointer, u32, size]),
-        "queue_destroy": (None, [pointer]),
-        "events_release": (i32, [pointer, u32, size]),
-        "release": (None, [pointer]),
-        "submit": (i32, [pointer, pointer, pointer, u32, size, ctypes.POINTER(u64), out]),
-        "cancel": (i32, [pointer, u64]),
-        "body_write": (i32, [pointer, u64, text, size]),
+    number, wide = ctypes.POINTER(size), ctypes.POINTER(u64)
+    written = [pointer, text, size]
+    SIGNATURES.update({
         "body_end": (i32, [pointer, u64, pointer, size, out]),
-        "perform": (i32, [pointer, pointer, u64, out, out]),
-        "response_status": (i32, [pointer]),
-        "response_header": (i32, [pointer, text, size, ctypes.POINTER(Field)]),
-        "response_body": (i32, [pointer, out, ctypes.POINTER(size)]),
-        "error_name": (text, [i32]),
+        "body_write": (i32, [pointer, u64, text, size]),
+        "cancel": (i32, [pointer, u64]),
+        "config_free": (None, [pointer]),
+        "config_new": (i32, [out]),
+        "config_set_bytes": (i32, [pointer, u32, text, size, out]),
+        "config_set_fn": (i32, [pointer, u32, pointer, pointer, out]),
+        "config_set_i64": (i32, [pointer, u32, ctypes.c_int64, out]),
+        "config_set_log": (i32, [pointer, u32, LogFn, pointer, out]),
+        "config_set_named": (i32, [pointer, text, size, text, size, out]),
+        "config_set_obj": (i32, [pointer, u32, pointer, out]),
+        "config_set_str": (i32, [pointer, u32, text, size, out]),
+        "engine_destroy": (i32, [pointer]),
+        "engine_log_to": (i32, [pointer, pointer, u32]),
+        "engine_new": (i32, [pointer, out, out]),
+        "engine_preconnect": (i32, [pointer, pointer, u32, out]),
+        "engine_release": (i32, [pointer]),
+        "engine_reset_after_fork": (i32, [pointer, pointer]),
+        "engine_stats": (i32, [pointer, pointer, size]),
         "error_at": (i32, [u32]),
+        "error_attempt": (i32, [pointer]),
         "error_category": (text, [i32]),
         "error_code": (i32, [pointer]),
-        "error_message": (i32, [pointer, text, size]),
+        "error_connection_reused": (i32, [pointer]),
+        "error_describe": (text, [i32]),
         "error_is_retryable": (i32, [pointer]),
-    }
-    for name, (result, arguments) in signatures.items():
+        "error_message": (i32, written),
+        "error_name": (text, [i32]),
+        "error_native": (i32, [pointer]),
+        "error_os_errno": (i32, [pointer]),
+        "error_peer": (i32, written),
+        "error_phase": (i32, [pointer]),
+        "error_request_bytes_sent": (u64, [pointer]),
+        "events_release": (i32, [pointer, u32, size]),
+        "mock_advance": (i32, [pointer, u64]),
+        "mock_connection": (i32, [pointer, u32, pointer, size]),
+        "mock_connection_count": (i32, [pointer]),
+        "mock_listen": (i32, [pointer, text, size, pointer, size, u32, out]),
+        "mock_mismatches": (i32, written),
+        "mock_new": (i32, [out, out]),
+        "mock_next_event": (i32, [pointer, wide]),
+        "mock_now": (u64, [pointer]),
+        "mock_resolve": (i32, [pointer, text, size, text, size, out]),
+        "mock_sent": (i32, [pointer, u32, text, size, number]),
+        "option_count": (u32, []),
+        "option_describe": (i32, [u32, pointer, size]),
+        "perform": (i32, [pointer, pointer, u64, out, out]),
+        "queue_destroy": (i32, [pointer]),
+        "queue_dispatch": (i32, [pointer, u32, EventsFn, pointer]),
+        "queue_drain": (i32, [pointer, pointer, u32, size]),
+        "queue_fd": (i32, [pointer]),
+        "queue_new": (i32, [pointer, out]),
+        "queue_new_callback": (i32, [pointer, EventsFn, pointer, text, size, out, out]),
+        "queue_new_kind": (i32, [pointer, u32, i32, text, size, out, out]),
+        "queue_wait": (i32, [pointer, pointer, u32, size, u64]),
+        "queue_wakeup": (i32, [pointer]),
+        "release": (None, [pointer]),
+        "response_attempt": (i32, [pointer]),
+        "response_body": (i32, [pointer, out, number]),
+        "response_connection_reason": (i32, [pointer]),
+        "response_connection_reused": (i32, [pointer]),
+        "response_content_length": (ctypes.c_int64, [pointer]),
+        "response_header": (i32, [pointer, text, size, ctypes.POINTER(Field)]),
+        "response_header_at": (i32, [pointer, u32, ctypes.POINTER(Field)]),
+        "response_header_count": (i32, [pointer]),
+        "response_local": (i32, written),
+        "response_peer": (i32, written),
+        "response_reason": (i32, written),
+        "response_status": (i32, [pointer]),
+        "response_timing": (i32, [pointer, pointer, size]),
+        "response_tls": (i32, [pointer, pointer, size]),
+        "response_version": (i32, [pointer]),
+        "retain": (None, [pointer]),
+        "stream_alpn": (i32, [pointer, out, number]),
+        "stream_certificate": (i32, [pointer, u32, out, number]),
+        "stream_fd": (i32, [pointer, u64]),
+        "stream_start_tls": (i32, [pointer, u64, pointer, text, size, out]),
+        "struct_size": (size, [u32]),
+        "submit": (i32, [pointer, pointer, pointer, u32, size, wide, out]),
+        "tls_new": (i32, [pointer, out, out]),
+        "tls_release": (None, [pointer]),
+        "version": (u32, []),
+        "version_string": (text, []),
+    })
+    for name, (result, arguments) in SIGNATURES.items():
         function = getattr(lib, f"chttp_{name}")
         function.restype, function.argtypes = result, arguments
     return lib
@@ -300,7 +443,26 @@ class CtypesTest(unittest.TestCase):
     def test_layout(self) -> None:
         sizes = [LIB.chttp_struct_size(n) for n in range(4)]
         self.assertEqual(sizes, [0, RECORD.size, ctypes.sizeof(Field), ctypes.sizeof(Request)])
+        self.assertEqual(LIB.chttp_struct_size(6), ctypes.sizeof(Option))
+        self.assertGreaterEqual(LIB.chttp_struct_size(5), ctypes.sizeof(Stats))
+        self.assertEqual(LIB.chttp_struct_size(8), ctypes.sizeof(MockStep))
+        self.assertEqual(LIB.chttp_struct_size(9), ctypes.sizeof(MockRecord))
         self.assertEqual(len(LIB.chttp_version_string().split(b".")), 3)
+
+    def test_every_function_has_a_signature(self) -> None:
+        golden = Path(__file__).resolve().parents[1] / "abi" / "symbols.golden"
+        names = {line.split("@")[0].removeprefix("chttp_") for line in golden.read_text().split()}
+        self.assertEqual(set(SIGNATURES), names)
+
+    def test_options(self) -> None:
+        options = []
+        for index in range(LIB.chttp_option_count()):
+            option = Option()
+            self.assertEqual(LIB.chttp_option_describe(index, ctypes.byref(option), ctypes.sizeof(option)), 0)
+            options.append(option)
+        self.assertEqual([option.id for option in options], list(range(1, len(options) + 1)))
+        self.assertEqual({option.kind for option in options}, {1, 2, 3, 4, 5})
+        self.assertTrue(all(option.name and option.doc for option in options))
 
     def test_error_table(self) -> None:
         self.assertIn("CHTTP_E_CANCELLED", CODES)
@@ -332,6 +494,129 @@ class CtypesTest(unittest.TestCase):
                 self.finish(client, handle)
                 self.assertEqual(bodies, {7: b"x" * 3_000_000})
                 self.assertEqual((order[0], order[-1], set(order[1:-1])), (EV_HEADERS, EV_DONE, {EV_BODY}))
+
+    def test_dispatch(self) -> None:
+        for io_threads in (0, 1):
+            with self.subTest(io_threads=io_threads):
+                client, seen = self.client(io_threads), list[tuple[int, int, int, bytes, int]]()
+
+                # An exception would not get out of here.
+                def on_events(events: int, n: int, stride: int, user: int, seen: Any = seen) -> None:
+                    for record in RECORD.iter_unpack(ctypes.string_at(events, n * stride)):
+                        event = Event._make(record)
+                        seen.append((event.token, stride, event.kind, event.bytes(), user))
+
+                function = EventsFn(on_events)
+                client.submit([request(self.url("/3"), flags=REQ_COLLECT, token=n) for n in range(20)])
+                poll = select.poll()
+                poll.register(client.fd, select.POLLIN)
+                while len(seen) < 20:
+                    self.assertEqual(poll.poll(60_000), [(client.fd, select.POLLIN)])
+                    self.assertGreaterEqual(LIB.chttp_queue_dispatch(client.queue, 1 << 30, function, 7), 0)
+                self.assertEqual(sorted(seen), [(n, RECORD.size, EV_RESPONSE, b"xxx", 7) for n in range(20)])
+
+    def test_kinds_of_queues(self) -> None:
+        ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.addCleanup(os.close, ours)
+        for kind in (NOTIFY_EVENTFD, NOTIFY_PIPE, NOTIFY_USER):
+            with self.subTest(kind=kind):
+                client, queue = self.client(1), ctypes.c_void_p()
+                call(LIB.chttp_queue_new_kind, client.engine, kind, theirs, b"!", 1, ctypes.byref(queue))
+                fd = LIB.chttp_queue_fd(queue)
+                if kind == NOTIFY_USER:
+                    self.assertEqual(fd, CODES["CHTTP_E_BAD_STATE"])
+                    fd = ours
+                client.submit([request(self.url("/1"), flags=REQ_COLLECT)])  # to another queue
+                LIB.chttp_queue_destroy(client.queue)
+                client.queue, client.fd = queue, fd
+                client.submit([request(self.url("/2"), flags=REQ_COLLECT, token=2)])
+                bodies: list[bytes] = []
+
+                def handle(event: Event, bodies: list[bytes] = bodies) -> None:
+                    bodies.append(event.bytes())
+
+                self.finish(client, handle)
+                self.assertEqual(bodies, [b"xx"])
+        os.close(theirs)
+
+    def test_preconnect(self) -> None:
+        for io_threads in (0, 1):
+            with self.subTest(io_threads=io_threads):
+                client, stats, response = self.client(io_threads), Stats(), ctypes.c_void_p()
+                wanted = request(self.url("/1"))
+                call(LIB.chttp_engine_preconnect, client.engine, ctypes.byref(wanted), 2)
+                while stats.connections_idle < 2:
+                    self.assertEqual(LIB.chttp_queue_wait(client.queue, client.buffer, BATCH, 0, 1_000_000), 0)
+                    size = ctypes.sizeof(stats)
+                    self.assertEqual(LIB.chttp_engine_stats(client.engine, ctypes.byref(stats), size), 0)
+                call(LIB.chttp_perform, client.engine, ctypes.byref(wanted), UNLIMITED, ctypes.byref(response))
+                self.assertEqual(LIB.chttp_response_connection_reason(response), REUSE_PREPARED)
+                self.assertEqual(LIB.chttp_response_connection_reused(response), 0)
+                LIB.chttp_release(response)
+
+    def test_mock(self) -> None:
+        """A unit test without a network: a slow answer, and the time it took without taking any."""
+        mock, config, engine = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
+        call(LIB.chttp_mock_new, ctypes.byref(mock))
+        self.assertEqual(LIB.chttp_config_new(ctypes.byref(config)), 0)
+        call(LIB.chttp_config_set_i64, config, OPT_IO_THREADS, 0)
+        call(LIB.chttp_config_set_obj, config, OPT_BACKEND, mock)
+        call(LIB.chttp_engine_new, config, ctypes.byref(engine))
+        LIB.chttp_config_free(config)
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+        steps = (MockStep * 3)(
+            MockStep(kind=MOCK_EXPECT_HEAD),
+            MockStep(kind=MOCK_DELAY, number=3600 * 10**9),
+            MockStep(kind=MOCK_SEND, data=answer, len=len(answer), number=1),
+        )
+        call(LIB.chttp_mock_resolve, mock, b"service.test", 12, b"192.0.2.1", 9)
+        call(LIB.chttp_mock_listen, mock, b"192.0.2.1:80", 12, steps, len(steps), 0)
+        before, response = LIB.chttp_mock_now(mock), ctypes.c_void_p()
+        wanted = request("http://service.test/a", read_timeout_ns=UNLIMITED)
+        call(LIB.chttp_perform, engine, ctypes.byref(wanted), UNLIMITED, ctypes.byref(response))
+        self.assertEqual(LIB.chttp_response_status(response), 200)
+        LIB.chttp_release(response)
+        self.assertEqual(LIB.chttp_mock_now(mock) - before, 3600 * 10**9)
+        with self.assertRaisesRegex(Failed, "refused"):
+            call(LIB.chttp_perform, engine, ctypes.byref(request("http://[::1]/")), UNLIMITED, ctypes.byref(response))
+        self.assertEqual(LIB.chttp_engine_destroy(engine), 0)
+        self.assertEqual(LIB.chttp_mock_connection_count(mock), 2)
+        record, buffer, sent = MockRecord(), ctypes.create_string_buffer(256), ctypes.c_size_t()
+        self.assertEqual(LIB.chttp_mock_connection(mock, 0, ctypes.byref(record), ctypes.sizeof(record)), 0)
+        self.assertEqual(LIB.chttp_mock_sent(mock, 0, buffer, len(buffer), ctypes.byref(sent)), 0)
+        self.assertEqual(buffer.raw[: sent.value], b"GET /a HTTP/1.1\r\nHost: service.test\r\n\r\n")
+        self.assertEqual((record.sent, record.unread, record.closed), (sent.value, 0, MOCK_CLOSED))
+        self.assertEqual(LIB.chttp_mock_mismatches(mock, None, 0), 0)
+        LIB.chttp_release(mock)
+
+    def test_log(self) -> None:
+        lines: list[str] = []
+        sizes = set[tuple[int, int]]()
+
+        def take(record: Any, user: int) -> None:
+            line = record.contents
+            sizes.add((line.size, user))
+            lines.append(ctypes.string_at(line.text, line.text_len).decode())
+
+        on_line = LogFn(take)
+        for way in ("call", "options"):
+            with self.subTest(way=way):
+                lines.clear()
+                config, engine, response = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
+                self.assertEqual(LIB.chttp_config_new(ctypes.byref(config)), 0)
+                if way == "call":
+                    call(LIB.chttp_config_set_log, config, LOG_INFO, on_line, 9)
+                else:
+                    call(LIB.chttp_config_set_fn, config, OPT_LOG, ctypes.cast(on_line, ctypes.c_void_p), 9)
+                    call(LIB.chttp_config_set_i64, config, OPT_LOG_LEVEL, LOG_INFO)
+                call(LIB.chttp_engine_new, config, ctypes.byref(engine))
+                LIB.chttp_config_free(config)
+                wanted = request(self.url("/1"))
+                call(LIB.chttp_perform, engine, ctypes.byref(wanted), UNLIMITED, ctypes.byref(response))
+                LIB.chttp_release(response)
+                self.assertEqual(LIB.chttp_engine_destroy(engine), 0)
+                self.assertTrue(any("connected to 127.0.0.1:" in line for line in lines), lines)
+                self.assertEqual(sizes, {(ctypes.sizeof(LogRecord), 9)})
 
     def test_asyncio(self) -> None:
         async def run(io_threads: int) -> list[tuple[int, int]]:

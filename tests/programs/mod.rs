@@ -28,8 +28,18 @@ pub fn compile(sources: &[&Path], name: &str) -> PathBuf {
 /// Runs a program to its end with `input` as its standard input; returns whether it succeeded, and what it printed,
 /// errors after output.
 pub fn run(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str], input: Stdio) -> (bool, String) {
+    run_with(&[], program, arguments, input)
+}
+
+/// The same with variables of the environment.
+pub fn run_with(
+    variables: &[(&str, &str)],
+    program: impl AsRef<std::ffi::OsStr>,
+    arguments: &[&str],
+    input: Stdio,
+) -> (bool, String) {
     let mut command = Command::new("timeout");
-    command.arg(HUNG).arg(program).args(arguments).stdin(input).current_dir(root());
+    command.arg(HUNG).arg(program).args(arguments).stdin(input).current_dir(root()).envs(variables.iter().copied());
     let output = command.env("CHTTP_DEMO_SECONDS", "0.2").output().expect("coreutils are installed");
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     (output.status.success(), text)
@@ -68,6 +78,44 @@ impl Drop for Server {
         drop(self.child.stdin.take());
         drop(self.child.wait());
     }
+}
+
+/// The demo's server for https; it ends with this value.
+pub struct SecureServer {
+    child: Child,
+    /// Asks for no certificate of the client's.
+    pub port: String,
+    /// Refuses clients without one.
+    pub mutual_port: String,
+}
+
+impl SecureServer {
+    pub fn start() -> SecureServer {
+        let mut child = Command::new("python3")
+            .arg(root().join("examples/demo/demo_tls_server.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 is installed (tests/deps.sh)");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("the server prints its ports");
+        let mut words = line.split_whitespace().map(str::to_owned);
+        assert_eq!(words.next().as_deref(), Some("ports"), "{line:?}");
+        let [port, mutual_port] = [words.next(), words.next()].map(|port| port.expect("two ports"));
+        SecureServer { child, port, mutual_port }
+    }
+}
+
+impl Drop for SecureServer {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        drop(self.child.wait());
+    }
+}
+
+/// A file of the demo's certificates.
+pub fn certificate(name: &str) -> String {
+    root().join("examples/demo/tls").join(name).to_str().expect("UTF-8").to_owned()
 }
 
 /// A file of `len` bytes in `build`, opened for reading.

@@ -1,10 +1,12 @@
 //! A client on the C interface: the structs and functions of the header, the queue's descriptor and poll(2).
 
-use chttpcore::ffi::config::{chttp_config_free, chttp_config_new, chttp_config_set_i64};
+use super::tls::{Agreed, Options, Tls, Value, agreed, set};
+use chttpcore::ffi::config::{CHTTP_OPT_IO_THREADS, chttp_config_free, chttp_config_new};
 use chttpcore::ffi::engine::{chttp_engine, chttp_engine_destroy, chttp_engine_new, chttp_engine_stats};
 use chttpcore::ffi::error::{chttp_error_is_retryable, chttp_error_message, chttp_error_name};
 use chttpcore::ffi::exchange::{chttp_body_end, chttp_body_write, chttp_cancel, chttp_submit};
 use chttpcore::ffi::object::chttp_events_release;
+use chttpcore::ffi::pool::chttp_engine_preconnect;
 use chttpcore::ffi::queue::{chttp_queue, chttp_queue_destroy, chttp_queue_drain, chttp_queue_fd, chttp_queue_new};
 use chttpcore::ffi::types::{
     CHTTP_EF_REUSED, CHTTP_EF_TERMINAL, CHTTP_EV_BODY, CHTTP_EV_DONE, CHTTP_EV_HEADERS, CHTTP_EV_RESPONSE,
@@ -52,6 +54,12 @@ impl Request {
         self
     }
 
+    /// Under these settings, which outlive the submission.
+    pub fn under(mut self, tls: &Tls) -> Request {
+        self.raw.tls = tls.raw();
+        self
+    }
+
     /// The struct, with pointers into `self`, which does not move before it is read.
     pub fn filled(&self) -> chttp_request {
         let mut raw = self.raw;
@@ -77,6 +85,8 @@ pub struct Outcome {
     pub body: Vec<u8>,
     pub retryable: bool,
     pub message: String,
+    /// Of the connection that the answer came on.
+    pub tls: Option<Agreed>,
     pub ended: bool,
 }
 
@@ -107,14 +117,18 @@ pub struct Client {
 
 impl Client {
     pub fn new(drive: Drive, options: &[(u32, i64)]) -> Client {
+        let options: Options = options.iter().map(|&(option, value)| (option, Value::Number(value))).collect();
+        Client::with(drive, &options)
+    }
+
+    pub fn with(drive: Drive, options: &[(u32, Value)]) -> Client {
         let (mut config, mut engine, mut queue) = (null_mut(), null_mut(), null_mut());
         let threads = i64::from(drive == Drive::Thread);
         // SAFETY: the pointers are writable, and what they receive is used as the contract says.
         unsafe {
             assert_eq!(chttp_config_new(&raw mut config), 0);
-            for &(option, value) in [(chttpcore::ffi::config::CHTTP_OPT_IO_THREADS, threads)].iter().chain(options) {
-                assert_eq!(chttp_config_set_i64(config, option, value, null_mut()), 0, "option {option}");
-            }
+            set(config, &[(CHTTP_OPT_IO_THREADS, Value::Number(threads))]);
+            set(config, options);
             assert_eq!(chttp_engine_new(config, &raw mut engine, null_mut()), 0);
             chttp_config_free(config);
             assert_eq!(chttp_queue_new(engine, &raw mut queue), 0);
@@ -137,6 +151,13 @@ impl Client {
             chttp_submit(self.engine, self.queue, raw.as_ptr(), raw.len() as u32, 0, xids.as_mut_ptr(), null_mut())
         };
         if code < 0 { Err(code) } else { Ok(()) }
+    }
+
+    /// Have `n` idle connections made that `request` could use.
+    pub fn preconnect(&self, request: &Request, n: u32) {
+        // SAFETY: the engine lives, and the request during the call.
+        let code = unsafe { chttp_engine_preconnect(self.engine, &request.filled(), n, null_mut()) };
+        assert_eq!(code, 0, "{}", name(code));
     }
 
     pub fn cancel(&self, xid: u64) -> i32 {
@@ -165,12 +186,22 @@ impl Client {
 
     /// Wait until the descriptor is readable.
     pub fn poll(&self) {
+        assert!(self.poll_ms(STUCK_MS), "stuck");
+    }
+
+    /// The same, but not for longer than that. Whether it is readable.
+    pub fn poll_for(&self, at_most: std::time::Duration) -> bool {
+        self.poll_ms(i32::try_from(at_most.as_millis()).expect("a short time"))
+    }
+
+    fn poll_ms(&self, ms: i32) -> bool {
         // SAFETY: the queue lives.
         let fd = unsafe { chttp_queue_fd(self.queue) };
         let mut ready = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: one pollfd.
-        let n = unsafe { libc::poll(&raw mut ready, 1, STUCK_MS) };
-        assert!(n == 1 && ready.revents == libc::POLLIN, "stuck: poll gives {n}, {:#x}", ready.revents);
+        let n = unsafe { libc::poll(&raw mut ready, 1, ms) };
+        assert!(n == 0 || n == 1 && ready.revents == libc::POLLIN, "poll gives {n}, {:#x}", ready.revents);
+        n == 1
     }
 
     /// One drain: `each` sees the events, then they are released. Returns how many there were.
@@ -238,22 +269,24 @@ pub fn note(outcome: &mut Outcome, event: &chttp_event) {
         CHTTP_EV_HEADERS => {
             outcome.headers = true;
             outcome.status = event.arg;
+            outcome.tls = agreed(event.obj.cast());
         }
         CHTTP_EV_BODY => outcome.body.extend_from_slice(body(event)),
         CHTTP_EV_RESPONSE => {
             outcome.headers = true;
             outcome.status = event.arg;
+            outcome.tls = agreed(event.obj.cast());
             outcome.body.extend_from_slice(body(event));
         }
         CHTTP_EV_DONE if event.error != 0 => {
             outcome.error = event.error;
             outcome.os_errno = event.os_errno;
-            let mut text = vec![0u8; 512];
+            let mut text = vec![0u8; 1024];
             // SAFETY: the object of a failed DONE is an error.
             unsafe {
                 outcome.retryable = chttp_error_is_retryable(event.obj.cast()) == 1;
                 let len = chttp_error_message(event.obj.cast(), text.as_mut_ptr().cast(), text.len());
-                text.truncate(usize::try_from(len).expect("an error object").min(511));
+                text.truncate(usize::try_from(len).expect("an error object").min(1023));
             }
             outcome.message = String::from_utf8(text).expect("UTF-8");
         }

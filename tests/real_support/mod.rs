@@ -4,11 +4,16 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod client;
+pub mod idle;
 pub mod nginx;
+pub mod openssl;
 pub mod server;
+pub mod tls;
+pub mod transfer;
 
 pub use client::{Client, Drive, Request};
 pub use nginx::Nginx;
+pub use tls::{Tls, Value};
 
 /// Memory of this process that is not of a file, in bytes: what a client that buffers would grow by.
 pub fn memory() -> u64 {

@@ -1,6 +1,7 @@
 //! A real nginx on a free loopback port, with everything it writes in a directory of its own. It is gone, workers and
 //! all, when the value is dropped; also when a test panics.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,22 +17,35 @@ const TRIES: usize = 8;
 pub struct Nginx {
     dir: PathBuf,
     port: u16,
+    scheme: &'static str,
     master: Child,
 }
 
 impl Nginx {
     /// Start with `locations` in its one server; `{www}` stands for the directory of files, `{port}` for its own port.
     pub fn start(locations: &str) -> Nginx {
+        Nginx::launch("http", "", locations, &[])
+    }
+
+    /// The same over TLS. Directives find these `files` under `{dir}`; plain requests learn only who is there.
+    pub fn secure(locations: &str, files: &[(&str, &[u8])]) -> Nginx {
+        Nginx::launch("https", " ssl", &format!("error_page 497 =200 /ready;\n{locations}"), files)
+    }
+
+    fn launch(scheme: &'static str, listen: &str, locations: &str, files: &[(&str, &[u8])]) -> Nginx {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}-{id}", std::process::id()));
         for part in ["www", "tmp"] {
             fs::create_dir_all(dir.join(part)).expect("the target directory can be written");
         }
+        for (name, contents) in files {
+            fs::write(dir.join(name), contents).expect("the target directory can be written");
+        }
         for _ in 0..TRIES {
             let port = free_port();
-            configure(&dir, port, locations);
-            let mut nginx = Nginx { master: launch(&dir), dir: dir.clone(), port };
+            configure(&dir, port, listen, locations);
+            let mut nginx = Nginx { master: launch(&dir), dir: dir.clone(), port, scheme };
             if nginx.answers() {
                 return nginx;
             }
@@ -41,7 +55,7 @@ impl Nginx {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("{}://127.0.0.1:{}{path}", self.scheme, self.port)
     }
 
     /// A file of `len` bytes in the directory `www`, with a hole for contents: it costs neither disk nor time.
@@ -58,6 +72,20 @@ impl Nginx {
         let pid = i32::try_from(self.master.id()).expect("a pid");
         // SAFETY: kill has no preconditions; the master was not waited for, so the pid is still its own.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// Its processes beside the master: workers, those among them that only finish what they have.
+    pub fn workers(&self) -> BTreeSet<u32> {
+        let master = self.master.id().to_string();
+        let is_ours = |pid: &u32| {
+            // `pid (name) state ppid ...`; the name is nginx. A process may be gone by now.
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let mut words = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            let state = words.next();
+            state != Some("Z") && words.next() == Some(&master)
+        };
+        let all = fs::read_dir("/proc").expect("the kernel shows processes");
+        all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(is_ours).collect()
     }
 
     /// SIGKILL for the master and its workers, in the middle of whatever they do.
@@ -107,9 +135,10 @@ fn ask(port: u16) -> std::io::Result<String> {
     Ok(answer)
 }
 
-fn configure(dir: &Path, port: u16, locations: &str) {
+fn configure(dir: &Path, port: u16, listen: &str, locations: &str) {
     let place = dir.display();
     let locations = locations.replace("{port}", &port.to_string()).replace("{www}", &format!("{place}/www"));
+    let locations = locations.replace("{dir}", &place.to_string());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|what| format!("    {what}_temp_path {place}/tmp/{what};\n"))
         .concat();
@@ -118,7 +147,7 @@ fn configure(dir: &Path, port: u16, locations: &str) {
          events {{ worker_connections 2048; multi_accept on; }}\n\
          http {{\n    access_log off;\n    sendfile on;\n    client_max_body_size 0;\n    keepalive_timeout 600s;\n\
          {temporary}\
-         \x20   server {{\n        listen 127.0.0.1:{port} backlog=1024;\n        root {place}/www;\n        \
+         \x20   server {{\n        listen 127.0.0.1:{port}{listen} backlog=1024;\n        root {place}/www;\n        \
          default_type application/octet-stream;\n        location = /ready {{ return 200 {place}; }}\n{locations}    }}\n}}\n"
     );
     fs::write(dir.join("nginx.conf"), conf).expect("the directory can be written");

@@ -7,7 +7,7 @@ use chttpcore::client::upload::Source;
 use chttpcore::client::{Engine, Request, Settings};
 use chttpcore::net::backend::Drive;
 use chttpcore::net::backend::epoll::EpollBackend;
-use chttpcore::pool::OriginKey;
+use chttpcore::pool::{Address, Bind, OriginKey};
 use chttpcore::proto::h1::encode::{Spec, encode};
 use chttpcore::proto::url::Url;
 use std::io::{Read, Write};
@@ -24,8 +24,17 @@ pub const STUCK: Duration = Duration::from_secs(60);
 
 pub fn settings(own_thread: bool) -> Settings {
     let n = NO_TIMEOUT;
-    let timeouts =
-        Timeouts { pool: n, dns: n, connect: n, write: n, first_byte: n, read: n, total: n, expect: 1_000_000_000 };
+    let timeouts = Timeouts {
+        pool: n,
+        dns: n,
+        connect: n,
+        tls: n,
+        write: n,
+        first_byte: n,
+        read: n,
+        total: n,
+        expect: 1_000_000_000,
+    };
     Settings { own_thread, timeouts, ..Settings::default() }
 }
 
@@ -40,11 +49,18 @@ pub fn request(engine: &Client, port: u16, path: &str, unix: Option<&Path>) -> B
     let url = Url::parse(url.as_bytes()).expect("a URL");
     let head = encode(&Spec::new(b"GET", &url), []).expect("a valid head");
     let settings = engine.settings();
-    let unix = unix.map(Into::into);
+    let to = unix.map(|path| Address::Unix(path.into()));
     Box::new(Request {
         token: 0,
         head,
-        origin: OriginKey { scheme: url.scheme(), host: url.host().into(), port: url.port(), unix },
+        origin: OriginKey {
+            scheme: url.scheme(),
+            host: url.host().into(),
+            port: url.port(),
+            to,
+            bind: Bind::default(),
+            tls: None,
+        },
         body: Source::None,
         collect: true,
         close: false,

@@ -7,17 +7,15 @@
 
 pub mod h2;
 pub mod log;
-pub mod raw;
-pub mod session;
 
 use bytes::Bytes;
 use chttpcore::mem::{Block, Pool};
-use chttpcore::net::backend::{Address, Backend, Dial, Token, Waiter};
+use chttpcore::net::backend::{Address, Backend, Bind, Dial, Token, Waiter};
 use chttpcore::proto::h1::encode::{Spec, encode};
+use chttpcore::proto::tls::{self, Session};
 use chttpcore::proto::url::Url;
 use chttpcore::proto::{BodyLen, Eof, Fault, Out, Protocol, RequestRef, StreamKey};
 use log::Log;
-use session::Session;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::ops::Range;
@@ -32,7 +30,7 @@ const READ: usize = 32 << 10;
 pub enum Over {
     Closed,
     Fault(Fault),
-    Tls(rustls::Error),
+    Tls(tls::Error),
     Lost(io::Error),
 }
 
@@ -64,7 +62,7 @@ pub struct Link<B: Backend, P> {
 impl<B: Backend, P: Protocol> Link<B, P> {
     pub fn dial(mut backend: B, to: &Address, proto: P) -> Link<B, P> {
         let mut waiter = backend.waiter().unwrap();
-        let sock = backend.dial(&Dial { to, token: Token(1) }).unwrap();
+        let sock = backend.dial(&Dial { to, bind: &Bind::default(), token: Token(1) }).unwrap();
         let mut ready = Vec::new();
         while !ready.iter().any(|r: &chttpcore::net::backend::Ready| r.edge.writable) {
             waiter.wait(&mut ready, GUARD).unwrap();
@@ -212,6 +210,7 @@ impl<B: Backend, P: Protocol> Link<B, P> {
         let end = plain.range.end;
         let mut out = Out::new();
         let opened = session.open(input, &mut plain.block.unique().unwrap()[end..], &mut out);
+        assert!(!session.unsaid(), "no test here has an error behind plaintext");
         out.drain_after(0, |bytes| self.unsent.push_back(bytes));
         match opened {
             Ok(opened) => {

@@ -4,35 +4,48 @@
 //! of its own. Whoever submits tries to take the turn, and sends at once when nobody holds it; otherwise it leaves mail and
 //! rings. With a thread of its own, the engine sleeps there and wakes the application through its queue. Driven by the
 //! caller, `drain` and `wait` do what the thread would have done: one caller leads, others sleep until they have events or
-//! the lead is free.
+//! the lead is free. A thread may also stand by and let a quick application lead (`standby`).
 //!
 //! No mail is overlooked: a holder of the turn looks at the mailbox again after it let go.
 
+mod calling;
+mod forked;
 mod perform;
+mod standby;
 mod waiting;
 
-use super::dialer::Dialer;
+use super::dialer::{Dialer, Names};
 use super::dispatch::Submission;
 use super::gate::Gate;
 use super::ids::{Ids, Refused};
+use super::logging;
 use super::settings::Settings;
+use super::stream::Unready;
+use super::trust;
 use super::turn::Core;
 use super::upload::{Piece, Source};
 use super::{Client, Request, Tally};
+use crate::diag::Level;
 use crate::error as e;
 use crate::net::backend::{Backend, Ready};
+use crate::net::descriptors::{Descriptors, Held};
 use crate::net::mailbox::Mailbox;
 use crate::net::reactor::Io;
 use crate::net::resolver::{Answer, Resolver};
 use crate::net::sys;
 use crate::pool;
 use crate::proto::BodyLen;
-use crate::queue::{Queue, Signal};
+use crate::proto::eyeballs::Family;
+use crate::proto::tls::Tls;
+use crate::queue::inside::Inside;
+use crate::queue::{Notifier, Queue, Signal};
+use crate::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use calling::Calling;
+use standby::Standby;
 use std::cell::Cell;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Weak};
@@ -48,7 +61,9 @@ pub enum Mail {
     /// A little is.
     Nudge(u64),
     Write(u64, Piece),
-    Resolved(Box<str>, Answer),
+    /// So many connections for requests like this one.
+    Preconnect(Box<Request>, u32),
+    Resolved(Box<str>, Family, Answer),
 }
 
 const RUNNING: u8 = 0;
@@ -73,6 +88,8 @@ pub struct Stats {
     pub tally: Tally,
     pub pool: pool::Counts,
     pub exchanges: u32,
+    /// Connections that are being made.
+    pub dials: usize,
     /// Origins that the pool remembers.
     pub origins: usize,
 }
@@ -83,7 +100,11 @@ pub struct Engine<B: Backend> {
     mail: Arc<Mailbox<Mail>>,
     ids: Arc<Ids>,
     settings: Settings,
+    tls: trust::Shared,
+    clock: B::Clock,
     poll_fd: Option<RawFd>,
+    /// All but those of the application's queues.
+    descriptors: Arc<Descriptors>,
     state: AtomicU8,
     /// The moment to which the thread sleeps; a turn taken by another thread wakes it for an earlier one.
     sleep_until: AtomicU64,
@@ -96,32 +117,50 @@ pub struct Engine<B: Backend> {
     /// Somebody drained without looking at the sockets, because another thread led.
     passed_by: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
+    standby: Standby,
+    /// Who is inside the log's function, or about to be.
+    telling: Inside,
+    /// Queues whose events go to a function.
+    calling: Calling,
 }
 
 /// The turn. Letting go of it raises the queues that got events; not before, because whoever is woken may run at once and
 /// want the turn.
-struct Turn<'a, B: Backend>(Option<MutexGuard<'a, Core<B>>>);
+struct Turn<'a, B: Backend> {
+    core: Option<MutexGuard<'a, Core<B>>>,
+    /// The queue that the holder drains next.
+    drainer: Option<&'a Queue>,
+    telling: &'a Inside,
+}
 
 impl<B: Backend> std::ops::Deref for Turn<'_, B> {
     type Target = Core<B>;
 
     fn deref(&self) -> &Core<B> {
-        self.0.as_ref().expect("held until it is dropped")
+        self.core.as_ref().expect("held until it is dropped")
     }
 }
 
 impl<B: Backend> std::ops::DerefMut for Turn<'_, B> {
     fn deref_mut(&mut self) -> &mut Core<B> {
-        self.0.as_mut().expect("held until it is dropped")
+        self.core.as_mut().expect("held until it is dropped")
     }
 }
 
 impl<B: Backend> Drop for Turn<'_, B> {
     fn drop(&mut self) {
-        if let Some(mut core) = self.0.take() {
+        if let Some(mut core) = self.core.take() {
             let calls = core.take_calls();
+            let told = core.client.log.take();
+            // Before the turn is let go, so that `stop` knows of it.
+            let _telling = told.as_ref().map(|_| self.telling.enter());
             drop(core);
-            calls.raise();
+            if let Some(calls) = calls {
+                calls.raise(self.drainer);
+            }
+            if let Some((logging::Call(call), lines)) = told {
+                lines.iter().for_each(|line| call(line));
+            }
         }
     }
 }
@@ -131,12 +170,29 @@ impl<B: Backend> Engine<B> {
         Engine::with_resolver(settings, backend, Resolver::new())
     }
 
-    pub fn with_resolver(settings: Settings, mut backend: B, resolver: Resolver) -> io::Result<Arc<Engine<B>>> {
+    pub fn with_resolver(settings: Settings, backend: B, resolver: Resolver) -> io::Result<Arc<Engine<B>>> {
+        let tls = match &settings.tls_made {
+            Some((made, _)) => trust::Shared::of(made.clone()),
+            None => trust::Shared::new(settings.tls.clone()),
+        };
+        Engine::build(settings, backend, resolver, tls, 1)
+    }
+
+    /// Exchange ids have generations from `first` on.
+    fn build(
+        settings: Settings,
+        mut backend: B,
+        resolver: Resolver,
+        tls: trust::Shared,
+        first: u32,
+    ) -> io::Result<Arc<Engine<B>>> {
         let waiter = backend.waiter()?;
-        let poll_fd = backend.poll_fd();
+        let (poll_fd, descriptors) = (backend.poll_fd(), backend.descriptors());
+        let clock = backend.clock();
         let mail = Arc::new(Mailbox::new(backend.notifier()));
-        let ids = Arc::new(Ids::new(mail.clone(), settings.exchanges_max));
-        let dialer = Dialer::new(mail.clone(), resolver, settings.dns_cache_ns);
+        let calling = Calling::new(mail.clone());
+        let ids = Arc::new(Ids::new(mail.clone(), settings.exchanges_max, first));
+        let dialer = Dialer::new(Names::new(mail.clone(), resolver, settings.dns_cache_ns));
         let io = Io::new(backend, Arc::new(settings.h1.clone()));
         let looked_at = AtomicU64::new(io.now().0);
         let client = Client::new(settings.clone(), ids.clone(), dialer);
@@ -145,7 +201,9 @@ impl<B: Backend> Engine<B> {
             sleeper: Mutex::new(Sleeper { waiter, ready: Vec::with_capacity(256) }),
             mail,
             ids,
+            clock,
             poll_fd,
+            descriptors,
             state: AtomicU8::new(RUNNING),
             sleep_until: AtomicU64::new(0),
             looked_at,
@@ -154,6 +212,10 @@ impl<B: Backend> Engine<B> {
             followers: Mutex::default(),
             passed_by: AtomicBool::new(false),
             thread: Mutex::default(),
+            standby: Standby::default(),
+            telling: Inside::default(),
+            calling,
+            tls,
             settings,
         });
         if engine.settings.own_thread {
@@ -166,31 +228,58 @@ impl<B: Backend> Engine<B> {
         Ok(engine)
     }
 
+    /// A descriptor that the engine owns from now on.
+    pub fn hold(&self, fd: OwnedFd) -> Held {
+        Held::new(fd, &self.descriptors)
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
+    /// What https requests use that come without a `Tls` of their own; made when it is first asked for.
+    pub fn tls(&self) -> Result<&Arc<Tls>, trust::Unusable> {
+        self.tls.get()
+    }
+
     /// A completion queue. A caller-driven engine has one, whose descriptor is the engine's own.
     pub fn queue(&self) -> Result<Arc<Queue>, i32> {
+        self.queue_with(Notifier::Set)
+    }
+
+    /// One that makes itself heard in a way of the application's choice, if the engine has a thread.
+    pub fn queue_with(&self, notifier: Notifier) -> Result<Arc<Queue>, i32> {
         self.check()?;
         let mut queues = self.queues.lock();
         queues.retain(|q| q.strong_count() > 0);
-        if !self.settings.own_thread && !queues.is_empty() {
+        if !(self.settings.own_thread || queues.is_empty() && matches!(notifier, Notifier::Set)) {
             return Err(e::CHTTP_E_BAD_STATE);
         }
-        let queue = Arc::new(Queue::new(self.signal()?));
+        let queue = Arc::new(Queue::new(self.signal(notifier, &Arc::default())?));
+        if queue.callee().is_some() {
+            // Before it can be told of a panic: then the thread stays for it.
+            self.calling.add(&queue);
+        }
         queues.push(Arc::downgrade(&queue));
+        drop(queues);
+        self.standby.recall();
         Ok(queue)
     }
 
-    fn signal(&self) -> Result<Signal, i32> {
-        let signal = if self.settings.own_thread { Signal::eventfd() } else { Signal::engine(self.mail.notifier()) };
+    /// How a queue makes itself heard, with descriptors that stand in `set`.
+    fn signal(&self, notifier: Notifier, set: &Arc<Descriptors>) -> Result<Signal, i32> {
+        let notify = match notifier {
+            Notifier::Call(_) => self.calling.bell(),
+            _ => self.mail.notifier(),
+        };
+        let signal =
+            if self.settings.own_thread { Signal::of(notifier, notify, set) } else { Signal::engine(notify, set) };
         signal.map_err(|_| e::CHTTP_E_TOO_MANY_FILES)
     }
 
-    /// The descriptor to poll for a queue.
+    /// The descriptor to poll for a queue. None if it writes to one of the application's.
     pub fn fd(&self, queue: &Queue) -> Option<RawFd> {
-        queue.fd().or(self.poll_fd)
+        if self.settings.own_thread { queue.fd() } else { self.poll_fd }
     }
 
     /// Submit all requests, or none. Their ids are appended to `xids`.
@@ -258,10 +347,14 @@ impl<B: Backend> Engine<B> {
         if !gate.is_open() {
             return Err(e::CHTTP_E_BAD_STATE);
         }
+        // Before it is booked: what there is no memory for was not taken.
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).map_err(|_| e::CHTTP_E_NOMEM)?;
         if !gate.book(bytes.len() as u64, self.settings.send_buffer) {
             return Err(e::CHTTP_E_AGAIN);
         }
-        self.post(Mail::Write(xid, Piece::Bytes(Bytes::copy_from_slice(bytes))));
+        copy.extend_from_slice(bytes);
+        self.post(Mail::Write(xid, Piece::Bytes(Bytes::from(copy))));
         Ok(())
     }
 
@@ -281,8 +374,31 @@ impl<B: Backend> Engine<B> {
         if gate.is_open() { Ok(()) } else { Err(e::CHTTP_E_BAD_STATE) }
     }
 
+    /// TLS from here on, on an open stream. At once and not by mail: the caller learns whether it began.
+    pub fn start_tls(&self, xid: u64, tls: &Arc<Tls>, name: Option<&str>) -> Result<(), Unready> {
+        let mut outcome = Err(Unready { code: e::CHTTP_E_NOT_FOUND, why: "the stream has ended" });
+        if self.ids.is_live(xid) {
+            self.take_turn(self.lock(), |core| outcome = core.start_tls(xid, tls, name));
+        }
+        outcome
+    }
+
+    /// The descriptor under an open stream.
+    pub fn descriptor(&self, xid: u64) -> Result<RawFd, i32> {
+        let core = self.lock();
+        core.client.descriptor(&core.io, xid)
+    }
+
+    /// Open connections that requests like this one can use, until `count` are idle.
+    pub fn preconnect(&self, request: Box<Request>, count: u32) -> Result<(), i32> {
+        self.check()?;
+        self.post(Mail::Preconnect(request, count));
+        Ok(())
+    }
+
     /// A queue is gone: cancel its exchanges and drop its events.
     pub fn forget(&self, queue: &Arc<Queue>) {
+        self.calling.remove(queue);
         queue.close();
         self.queues.lock().retain(|q| q.strong_count() > 0 && !std::ptr::eq(q.as_ptr(), Arc::as_ptr(queue)));
         // At once and not by mail: the application may free what its uploads had borrowed.
@@ -295,8 +411,14 @@ impl<B: Backend> Engine<B> {
             tally: core.client.tally,
             pool: core.client.pool.counts(),
             exchanges: self.ids.live(),
+            dials: core.client.dialer.count(),
             origins: core.client.pool.origin_count(),
         }
+    }
+
+    /// Lines of the log up to `level` become events of `queue`.
+    pub fn log_to(&self, queue: &Arc<Queue>, level: Level) {
+        self.lock().client.log.listen(level, queue);
     }
 
     /// Check every book against every other. For tests.
@@ -306,17 +428,24 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Whether the calling thread is the engine's own.
-    pub fn is_own_thread(&self) -> bool {
+    fn is_own_thread(&self) -> bool {
         REACTOR_OF.get() == std::ptr::from_ref(self) as usize
     }
 
-    /// End everything. Each open exchange gets its terminal event first. With `join`, the engine's thread is gone afterwards.
+    /// End everything. Each open exchange gets its terminal event first. With `join`, the engine's thread is gone afterwards,
+    /// and the log's function is not called any more.
     pub fn stop(&self, join: bool) {
         let was = self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst);
         self.ids.close();
+        if !join {
+            // Whoever does not wait for the end may be gone when it comes.
+            self.lock().client.log.mute();
+        }
+        self.calling.give_up();
         if self.settings.own_thread {
             if was.is_ok() {
                 self.mail.alarm();
+                self.standby.wake();
             }
             if join && let Some(thread) = self.thread.lock().take() {
                 // A panic of the thread was caught and told to the queues.
@@ -329,6 +458,11 @@ impl<B: Backend> Engine<B> {
             self.end(&mut core);
             self.settle(&mut core, false, true);
         }
+        if join {
+            // Threads that wait take turns, too: none calls the log's function any more.
+            self.lock().client.log.mute();
+            self.telling.rest();
+        }
         // Nobody waits for an engine that has ended.
         self.wake_followers();
         for queue in self.queues.lock().iter().filter_map(Weak::upgrade) {
@@ -337,11 +471,12 @@ impl<B: Backend> Engine<B> {
     }
 
     fn lock(&self) -> Turn<'_, B> {
-        Turn(Some(self.core.lock()))
+        Turn { core: Some(self.core.lock()), drainer: None, telling: &self.telling }
     }
 
     fn try_lock(&self) -> Option<Turn<'_, B>> {
-        self.core.try_lock().map(|core| Turn(Some(core)))
+        let core = self.core.try_lock()?;
+        Some(Turn { core: Some(core), drainer: None, telling: &self.telling })
     }
 
     fn check(&self) -> Result<(), i32> {
@@ -351,6 +486,20 @@ impl<B: Backend> Engine<B> {
     /// It was stopped, or has failed: nothing new will happen.
     pub fn is_stopped(&self) -> bool {
         self.state.load(Ordering::SeqCst) != RUNNING
+    }
+
+    /// The engine has ended, and nothing will come to `queue` any more.
+    pub fn is_over(&self, queue: &Queue) -> bool {
+        if !self.is_stopped() {
+            return false;
+        }
+        self.see_end();
+        queue.is_empty()
+    }
+
+    /// A thread of the engine leads, and nobody else.
+    fn has_active_thread(&self) -> bool {
+        self.settings.own_thread && !self.standby.is_on()
     }
 
     fn post(&self, mail: Mail) {
@@ -365,7 +514,7 @@ impl<B: Backend> Engine<B> {
             // The last turn may be over: then nobody but us reads this mail.
             return self.turn(&mut self.lock(), |_| {});
         }
-        if self.settings.own_thread {
+        if self.has_active_thread() {
             return self.mail.ring();
         }
         match self.try_lock() {
@@ -399,7 +548,8 @@ impl<B: Backend> Engine<B> {
                 let next = core.next().0;
                 let wake = core.io.has_runnable() || next < self.sleep_until.load(Ordering::SeqCst);
                 drop(core);
-                if wake {
+                // The thread itself is awake, inside a function of the application.
+                if wake && !self.is_own_thread() {
                     self.mail.alarm();
                 }
                 fence(Ordering::SeqCst);
@@ -445,11 +595,12 @@ impl<B: Backend> Engine<B> {
             self.ids.close();
             // The engine's own thread may be asleep, and has to end.
             self.mail.alarm();
+            self.standby.wake();
             let mut queues: Vec<Arc<Queue>> = self.queues.lock().iter().filter_map(Weak::upgrade).collect();
             queues.extend(self.perform_queues.lock().iter().cloned());
-            if catch_unwind(AssertUnwindSafe(|| core.collapse(&queues, true))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| core.collapse(&queues, &self.mail, true))).is_err() {
                 // The sockets are beyond repair; the application is told all the same.
-                drop(catch_unwind(AssertUnwindSafe(|| core.collapse(&queues, false))));
+                drop(catch_unwind(AssertUnwindSafe(|| core.collapse(&queues, &self.mail, false))));
             }
         }
     }
@@ -457,6 +608,14 @@ impl<B: Backend> Engine<B> {
     /// The last turn. Whoever leaves mail from here on sees that the engine is stopped, and takes a turn for it.
     fn end(&self, core: &mut Core<B>) {
         fence(Ordering::SeqCst);
-        self.turn(core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
+        if !core.is_closed() {
+            self.turn(core, |core| core.shut_down(e::CHTTP_E_ENGINE_CLOSED));
+        }
+    }
+
+    /// The engine was stopped, and whoever is to take its last turn may not have come to it: be the first. Then the terminal
+    /// events are there.
+    fn see_end(&self) {
+        self.end(&mut self.lock());
     }
 }

@@ -3,9 +3,8 @@
 use super::Engine;
 use crate::client::Request;
 use crate::error as e;
-use crate::net::backend::Backend;
-use crate::net::sys;
-use crate::queue::{Event, Queue};
+use crate::net::backend::{Backend, Clock};
+use crate::queue::{Event, Notifier, Queue};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,14 +22,14 @@ impl<B: Backend> Engine<B> {
         self.check()?;
         let queue = match self.perform_queues.lock().pop() {
             Some(queue) => queue,
-            None => Arc::new(Queue::new(self.signal()?)),
+            None => Arc::new(Queue::new(self.signal(Notifier::EventFd, &self.descriptors)?)),
         };
         let mut xid = 0;
         self.submit(&queue, std::iter::once(request), |id| xid = id)?;
-        let deadline = timeout.map(sys::moment_after);
+        let deadline = timeout.map(|t| self.clock.after(t));
         let (mut ended, mut verdict) = (false, Ok(()));
         while !ended {
-            let left = deadline.filter(|_| verdict.is_ok()).map(sys::time_until);
+            let left = deadline.filter(|_| verdict.is_ok()).map(|d| self.clock.until(d));
             let mut wanted = true;
             let waited = self.wait(&queue, 64, left, |event| {
                 ended |= event.flags & crate::queue::event::flag::TERMINAL != 0;
@@ -41,11 +40,12 @@ impl<B: Backend> Engine<B> {
             if ended || verdict.is_err() {
                 continue;
             }
-            if waited.is_err() {
-                verdict = Err(e::CHTTP_E_INTERRUPTED);
+            if let Err(error) = waited {
+                let stuck = error.raw_os_error() == Some(libc::EDEADLK);
+                verdict = Err(if stuck { e::CHTTP_E_BAD_STATE } else { e::CHTTP_E_INTERRUPTED });
             } else if !wanted {
                 verdict = Err(e::CHTTP_E_TOO_LARGE);
-            } else if deadline.is_some_and(|d| d <= sys::monotonic_ns()) {
+            } else if deadline.is_some_and(|d| d <= self.clock.now()) {
                 verdict = Err(e::CHTTP_E_TIMED_OUT);
             } else if self.is_stopped() && !self.ids.is_live(xid) && queue.is_empty() {
                 return Err(e::CHTTP_E_ENGINE_DOWN);

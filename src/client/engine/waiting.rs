@@ -3,12 +3,13 @@
 //! Driven by the caller, one of those who wait leads: it sleeps on the sockets and takes the turns. The others follow: each
 //! sleeps on a descriptor of its queue until it has events or is offered the lead. Whoever leaves hands the lead on.
 
+use super::calling::Hands;
+use super::standby::Pace;
 use super::{DOWN, Engine, REACTOR_OF, RUNNING, STOPPING, Sleeper};
-use crate::net::backend::{Backend, Waiter};
-use crate::net::sys;
+use crate::net::backend::{Backend, Clock, Waiter};
 use crate::proto::Tick;
 use crate::queue::{Drained, Event, Queue};
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -17,13 +18,15 @@ use std::time::Duration;
 impl<B: Backend> Engine<B> {
     /// Take events without waiting.
     pub fn drain(&self, queue: &Queue, max: usize, mut take: impl FnMut(Event)) -> Drained {
-        if self.settings.own_thread {
+        if self.has_active_thread() {
             return queue.drain(max, take);
         }
         let Some(mut sleeper) = self.sleeper.try_lock().or_else(|| self.pass_by()) else {
             // Another thread leads; it keeps the descriptor as it must be for what is left.
             let drained = queue.drain(max, take);
-            if drained.left {
+            if self.settings.own_thread {
+                self.standby.recall();
+            } else if drained.left {
                 self.mail.alarm();
             }
             return drained;
@@ -32,19 +35,27 @@ impl<B: Backend> Engine<B> {
         // After the end too: what made the descriptor readable has to be taken, or a loop would spin on it.
         let first = queue.is_empty();
         if first {
-            self.look(&mut sleeper, None, Some(Duration::ZERO)).ok();
+            self.look(&mut sleeper, Some(queue), Some(Duration::ZERO)).ok();
         }
         let mut drained = queue.drain(max, &mut take);
         if !first && !drained.left {
-            self.look(&mut sleeper, None, Some(Duration::ZERO)).ok();
+            self.look(&mut sleeper, Some(queue), Some(Duration::ZERO)).ok();
             let more = queue.drain(max - drained.count, take);
             drained = Drained { count: drained.count + more.count, left: more.left, woken: drained.woken | more.woken };
         }
-        let mut core = self.lock();
-        self.settle(&mut core, drained.left, true);
-        drop(core);
+        self.leave(drained.left, true);
         self.let_go(sleeper);
+        self.standby.drained(drained);
         drained
+    }
+
+    /// The end of a caller's lead: the descriptor shows what is left.
+    fn leave(&self, left: bool, fresh: bool) {
+        if self.settings.own_thread {
+            self.leave_ready();
+        } else {
+            self.settle(&mut self.lock(), left, fresh);
+        }
     }
 
     /// A drain finds somebody else in the lead, who is to say when he goes, unless he is gone by now: the edge that brought us
@@ -83,27 +94,32 @@ impl<B: Backend> Engine<B> {
         timeout: Option<Duration>,
         mut take: impl FnMut(Event),
     ) -> io::Result<Drained> {
-        let deadline = timeout.map(sys::moment_after);
+        let deadline = timeout.map(|t| self.clock.after(t));
         loop {
             let stopped = self.is_stopped();
             let drained = if stopped {
                 self.wake_followers();
+                self.see_end();
                 self.drain(queue, max, &mut take)
-            } else if self.settings.own_thread {
+            } else if self.has_active_thread() {
                 queue.drain(max, &mut take)
             } else {
                 self.lead(queue, max, deadline, &mut take)?
             };
-            let now = sys::monotonic_ns();
+            let now = self.clock.now();
             if drained.count > 0 || drained.woken || stopped || deadline.is_some_and(|d| d <= now) || max == 0 {
                 return Ok(drained);
             }
-            let left = deadline.map(|d| Duration::from_nanos(d - now));
-            if self.settings.own_thread {
+            let left = deadline.map(|d| Duration::from_nanos(d.0 - now.0));
+            if self.has_active_thread() {
                 queue.doze();
                 queue.sleep(!self.is_stopped(), left)?;
             }
         }
+    }
+
+    fn left(&self, deadline: Option<Tick>) -> Option<Duration> {
+        deadline.map(|d| self.clock.until(d))
     }
 
     /// The caller-driven drive: lead for one sleep, or follow. Events of the queue are taken before and after.
@@ -111,32 +127,53 @@ impl<B: Backend> Engine<B> {
         &self,
         queue: &Arc<Queue>,
         max: usize,
-        deadline: Option<u64>,
+        deadline: Option<Tick>,
         take: &mut impl FnMut(Event),
     ) -> io::Result<Drained> {
-        let Some(mut sleeper) = self.sleeper.try_lock() else { return self.follow(queue, max, deadline, take) };
+        let Some(mut sleeper) = self.sleeper.try_lock() else {
+            if self.settings.own_thread {
+                // Two who wait are served by the thread, which comes to know of it.
+                self.standby.recall();
+                return self.doze(queue, max, deadline, take);
+            }
+            return self.follow(queue, max, deadline, take);
+        };
         let drained = queue.drain(max, &mut *take);
         let outcome = if drained.count > 0 {
             Ok(drained)
         } else {
             // A wake-up ends the wait and not the work: were there one before every wait, nothing would move.
-            let timeout = if drained.woken { Some(Duration::ZERO) } else { deadline.map(sys::time_until) };
+            let timeout = if drained.woken { Some(Duration::ZERO) } else { self.left(deadline) };
             self.look(&mut sleeper, Some(queue), timeout).map(|()| {
                 let came = queue.drain(max, take);
                 Drained { woken: came.woken || drained.woken, ..came }
             })
         };
         let left = outcome.as_ref().is_ok_and(|d| d.left);
-        let mut core = self.lock();
-        self.settle(&mut core, left, left);
-        outcome
+        self.leave(left, left);
+        drop(sleeper);
+        self.standby.let_go();
+        outcome.inspect(|&drained| self.standby.drained(drained))
+    }
+
+    /// Sleep until the queue is raised, by whoever leads.
+    fn doze(
+        &self,
+        queue: &Queue,
+        max: usize,
+        deadline: Option<Tick>,
+        take: &mut impl FnMut(Event),
+    ) -> io::Result<Drained> {
+        queue.doze();
+        queue.sleep(!self.is_stopped(), self.left(deadline))?;
+        Ok(queue.drain(max, take))
     }
 
     fn follow(
         &self,
         queue: &Arc<Queue>,
         max: usize,
-        deadline: Option<u64>,
+        deadline: Option<Tick>,
         take: &mut impl FnMut(Event),
     ) -> io::Result<Drained> {
         let drained = queue.drain(max, &mut *take);
@@ -148,7 +185,7 @@ impl<B: Backend> Engine<B> {
         self.followers.lock().push(queue.clone());
         // The lead may have become free before we stood in the list.
         let taken = self.sleeper.try_lock().is_none() && !self.is_stopped();
-        let left = deadline.map(sys::time_until);
+        let left = self.left(deadline);
         let slept = queue.sleep(taken, left);
         let mut followers = self.followers.lock();
         if let Some(at) = followers.iter().position(|q| Arc::ptr_eq(q, queue)) {
@@ -161,7 +198,7 @@ impl<B: Backend> Engine<B> {
     /// Stop leading; somebody who follows takes over.
     pub(super) fn let_go(&self, sleeper: MutexGuard<'_, Sleeper<B::Waiter>>) {
         drop(sleeper);
-        fence(Ordering::SeqCst);
+        self.standby.let_go();
         if self.passed_by.load(Ordering::SeqCst) && self.passed_by.swap(false, Ordering::SeqCst) {
             self.mail.alarm();
         }
@@ -178,15 +215,16 @@ impl<B: Backend> Engine<B> {
     }
 
     /// Sleep for readiness and take a turn with what came. `queue` is the one whose events the thread waits for.
-    pub(super) fn look(
-        &self,
+    pub(super) fn look<'a>(
+        &'a self,
         sleeper: &mut Sleeper<B::Waiter>,
-        queue: Option<&Queue>,
+        queue: Option<&'a Queue>,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         let lead = |leads| queue.into_iter().for_each(|q| q.lead(leads));
         let mut timeout = timeout;
-        if timeout != Some(Duration::ZERO) {
+        let sleeps = timeout != Some(Duration::ZERO);
+        if sleeps {
             let mut core = self.lock();
             if !self.mail.is_empty() {
                 self.turn(&mut core, |_| {});
@@ -196,19 +234,27 @@ impl<B: Backend> Engine<B> {
             let news = queue.is_some_and(|q| !q.is_empty() || q.is_woken());
             let busy = core.io.has_runnable() || !self.mail.doze() || news || self.is_stopped();
             let due = core.next();
+            // Before another thread takes the turn: it compares its deadlines with this one.
+            self.sleep_until.store(due.0, Ordering::SeqCst);
             drop(core);
             if busy {
                 timeout = Some(Duration::ZERO);
             } else if due != Tick::NEVER {
-                let until = sys::time_until(due.0);
+                let until = self.clock.until(due);
                 timeout = Some(timeout.map_or(until, |t| t.min(until)));
             }
         }
         let Sleeper { waiter, ready } = sleeper;
         ready.clear();
         let waited = waiter.wait(ready, timeout);
-        lead(false);
+        if sleeps {
+            lead(false);
+            self.sleep_until.store(0, Ordering::SeqCst);
+        }
+        self.standby.note();
         let mut core = self.lock();
+        // Whoever was interrupted goes without a look at the queue, and leaves it to others.
+        core.drainer = queue.filter(|_| waited.is_ok());
         self.turn(&mut core, |core| core.dispatch(ready));
         self.looked_at.store(core.io.now().0, Ordering::Relaxed);
         waited
@@ -217,17 +263,32 @@ impl<B: Backend> Engine<B> {
     /// The engine's own thread.
     pub(super) fn run(&self) {
         REACTOR_OF.set(std::ptr::from_ref(self) as usize);
+        let (mut pace, mut hands) = (Pace::default(), Hands::default());
+        while self.state.load(Ordering::SeqCst) == RUNNING && self.serve(&mut pace, &mut hands).is_ok() {
+            self.stand_by(&mut pace);
+        }
+        let mut core = self.lock();
+        // After a panic there is nothing left to end in order.
+        if self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst) != Err(DOWN) {
+            self.end(&mut core);
+        }
+        drop(core);
+        self.linger(&mut hands);
+    }
+
+    /// Lead until the application might do it as well, or the engine is to end.
+    fn serve(&self, pace: &mut Pace, hands: &mut Hands) -> io::Result<()> {
         let mut sleeper = self.sleeper.lock();
-        let Sleeper { waiter, ready } = &mut *sleeper;
         while self.state.load(Ordering::SeqCst) == RUNNING {
+            let Sleeper { waiter, ready } = &mut *sleeper;
             let timeout = {
                 let core = self.lock();
-                if core.io.has_runnable() || !self.mail.doze() {
+                if core.io.has_runnable() || !self.mail.doze() || self.calling.has_events() {
                     Some(Duration::ZERO)
                 } else {
                     let next = core.next();
                     self.sleep_until.store(next.0, Ordering::SeqCst);
-                    (next != Tick::NEVER).then(|| sys::time_until(next.0))
+                    (next != Tick::NEVER).then(|| self.clock.until(next))
                 }
             };
             ready.clear();
@@ -237,15 +298,19 @@ impl<B: Backend> Engine<B> {
             self.sleep_until.store(0, Ordering::SeqCst);
             let mut core = self.lock();
             self.turn(&mut core, |core| core.dispatch(ready));
+            let now = core.io.now().0;
+            let quick = pace.is_quick(now, core.calls()) && !core.io.has_runnable();
             drop(core);
-            if waited.is_err_and(|e| e.kind() != io::ErrorKind::Interrupted) {
+            if self.calling.is_wanted() {
+                drop(sleeper);
+                self.deliver(hands);
+                sleeper = self.sleeper.lock();
+            }
+            waited.or_else(|error| if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) })?;
+            if quick {
                 break;
             }
         }
-        let mut core = self.lock();
-        // After a panic there is nothing left to end in order.
-        if self.state.compare_exchange(RUNNING, STOPPING, Ordering::SeqCst, Ordering::SeqCst) != Err(DOWN) {
-            self.end(&mut core);
-        }
+        Ok(())
     }
 }

@@ -15,15 +15,16 @@
 //!   turn touches it, so that its state is a plain flag. A turn that leaves work writes each time, even on a flag that
 //!   is up: an application that watches `poll_fd` edge-triggered needs a fresh edge for each turn.
 //!
-//! Invariant: `open` has the bit of a descriptor set exactly while it is ours, and dropping the backend closes those.
-//! Nothing but `close` is done to them then, so that a forked child may drop what it shares with its parent.
+//! All descriptors stand in a set that is read without a lock (`net/descriptors.rs`), so that a forked child can close what
+//! it shares with its parent. Nothing but `close` is done to them then.
 
-use super::{Address, Backend, Dial, Drive, Edge, Notify, Ready, Token, Waiter};
+use super::{Address, BATCH, Backend, Bind, Clock, Dial, Drive, Edge, Notify, Ready, Token, Tuning, Waiter};
+use crate::net::descriptors::{Descriptors, Held};
 use crate::net::sys;
 use crate::proto::Tick;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,10 +34,17 @@ const WAKE: u64 = INTERNAL;
 const LINGER: u64 = INTERNAL + 1;
 const TIMER: u64 = INTERNAL + 2;
 
-/// Events that one call of the kernel takes at most.
-const BATCH: usize = 256;
-
 const EDGE: i32 = libc::EPOLLET;
+
+/// CLOCK_MONOTONIC.
+#[derive(Clone, Copy, Debug)]
+pub struct Monotonic;
+
+impl Clock for Monotonic {
+    fn now(&self) -> Tick {
+        Tick(sys::monotonic_ns())
+    }
+}
 
 /// A connected (or connecting) socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,8 +52,8 @@ pub struct EpollSock(RawFd);
 
 /// What the backend, its waiter and its notifiers hold together.
 struct Shared {
-    epoll: OwnedFd,
-    wake: OwnedFd,
+    epoll: Held,
+    wake: Held,
     /// The process it was made in: a forked child shares the counter of `wake` and must not write to it.
     epoch: u32,
 }
@@ -67,37 +75,67 @@ impl Notify for Shared {
 
 /// The descriptors that only the caller-driven engine has.
 struct Inline {
-    linger: OwnedFd,
+    linger: Held,
     lingering: bool,
-    timer: OwnedFd,
+    timer: Held,
 }
 
 pub struct EpollBackend {
     shared: Arc<Shared>,
+    tuning: Tuning,
     inline: Option<Inline>,
-    open: FdSet,
+    descriptors: Arc<Descriptors>,
 }
 
 impl EpollBackend {
     pub fn new(drive: Drive) -> io::Result<EpollBackend> {
-        let shared = Shared { epoll: sys::epoll_create()?, wake: sys::eventfd()?, epoch: sys::process_epoch() };
+        EpollBackend::tuned(drive, Tuning::default())
+    }
+
+    pub fn tuned(drive: Drive, tuning: Tuning) -> io::Result<EpollBackend> {
+        let descriptors = Arc::<Descriptors>::default();
+        let hold = |fd| Held::new(fd, &descriptors);
+        let (epoll, wake) = (hold(sys::epoll_create()?), hold(sys::eventfd()?));
+        let shared = Shared { epoll, wake, epoch: sys::process_epoch() };
         let epoll = shared.epoll.as_raw_fd();
         sys::epoll_add(epoll, shared.wake.as_raw_fd(), libc::EPOLLIN | EDGE, WAKE)?;
         let inline = match drive {
             Drive::OwnThread => None,
             Drive::Caller => {
-                let inline = Inline { linger: sys::eventfd()?, lingering: false, timer: sys::timerfd()? };
+                let (linger, timer) = (hold(sys::eventfd()?), hold(sys::timerfd()?));
+                let inline = Inline { linger, lingering: false, timer };
                 sys::epoll_add(epoll, inline.linger.as_raw_fd(), libc::EPOLLIN, LINGER)?;
                 sys::epoll_add(epoll, inline.timer.as_raw_fd(), libc::EPOLLIN | EDGE, TIMER)?;
                 Some(inline)
             }
         };
-        Ok(EpollBackend { shared: Arc::new(shared), inline, open: FdSet::default() })
+        Ok(EpollBackend { shared: Arc::new(shared), tuning, inline, descriptors })
+    }
+
+    /// All that is set on a TCP socket before it connects.
+    fn prepare(&self, fd: RawFd, bind: &Bind) -> io::Result<()> {
+        let Tuning { nodelay, keepalive_ns, user_timeout_ns } = self.tuning;
+        if nodelay {
+            sys::set_nodelay(fd)?;
+        }
+        if keepalive_ns > 0 {
+            sys::set_keepalive(fd, Duration::from_nanos(keepalive_ns))?;
+        }
+        if user_timeout_ns > 0 {
+            sys::set_user_timeout(fd, Duration::from_nanos(user_timeout_ns))?;
+        }
+        if let Some(interface) = &bind.interface {
+            sys::bind_interface(fd, interface)?;
+        }
+        match bind.local {
+            Some(local) => sys::bind(fd, local),
+            None => Ok(()),
+        }
     }
 
     fn connect(&self, fd: RawFd, to: &sys::SockAddr, dial: &Dial<'_>) -> io::Result<()> {
         if matches!(dial.to, Address::Inet(_)) {
-            sys::set_nodelay(fd)?;
+            self.prepare(fd, dial.bind)?;
         }
         match sys::connect(fd, to) {
             // A signal does not end the attempt, it goes on in the background.
@@ -114,19 +152,27 @@ impl EpollBackend {
 impl Backend for EpollBackend {
     type Sock = EpollSock;
     type Waiter = EpollWaiter;
+    type Clock = Monotonic;
 
     fn now(&self) -> Tick {
-        Tick(sys::monotonic_ns())
+        Monotonic.now()
+    }
+
+    fn clock(&self) -> Monotonic {
+        Monotonic
     }
 
     fn waiter(&mut self) -> io::Result<EpollWaiter> {
         let none = sys::EpollEvent { events: 0, u64: 0 };
-        let (shared, whole) = (Arc::clone(&self.shared), self.inline.is_some());
-        Ok(EpollWaiter { shared, events: vec![none; BATCH].into_boxed_slice(), whole })
+        Ok(EpollWaiter { shared: Arc::clone(&self.shared), events: vec![none; BATCH].into_boxed_slice() })
     }
 
     fn notifier(&self) -> Arc<dyn Notify> {
         Arc::clone(&self.shared) as Arc<dyn Notify>
+    }
+
+    fn descriptors(&self) -> Arc<Descriptors> {
+        Arc::clone(&self.descriptors)
     }
 
     fn dial(&mut self, how: &Dial<'_>) -> io::Result<EpollSock> {
@@ -140,7 +186,7 @@ impl Backend for EpollBackend {
             sys::close_socket(fd);
             return Err(e);
         }
-        self.open.insert(fd);
+        self.descriptors.add_socket(fd);
         Ok(EpollSock(fd))
     }
 
@@ -162,7 +208,7 @@ impl Backend for EpollBackend {
     }
 
     fn close(&mut self, sock: EpollSock, reset: bool) {
-        let ours = self.open.remove(sock.0);
+        let ours = self.descriptors.remove_socket(sock.0);
         debug_assert!(ours, "closed twice");
         if ours {
             if reset {
@@ -173,12 +219,16 @@ impl Backend for EpollBackend {
         }
     }
 
-    fn peer(&self, sock: EpollSock) -> Option<SocketAddr> {
-        sys::peer_name(sock.0).ok().flatten()
+    fn local(&self, sock: EpollSock) -> Option<SocketAddr> {
+        sys::local_name(sock.0).ok().flatten()
+    }
+
+    fn descriptor(&self, sock: EpollSock) -> Option<RawFd> {
+        Some(sock.0)
     }
 
     fn poll_fd(&self) -> Option<RawFd> {
-        self.inline.as_ref().map(|_| self.shared.epoll.as_raw_fd())
+        Some(self.shared.epoll.as_raw_fd())
     }
 
     fn arm(&mut self, at: Tick) {
@@ -202,15 +252,13 @@ impl Backend for EpollBackend {
 
 impl Drop for EpollBackend {
     fn drop(&mut self) {
-        self.open.drain(sys::close_socket);
+        self.descriptors.close_sockets();
     }
 }
 
 pub struct EpollWaiter {
     shared: Arc<Shared>,
     events: Box<[sys::EpollEvent]>,
-    /// Leave nothing for the next wait: an application that polls the set edge-triggered is told but once.
-    whole: bool,
 }
 
 impl Waiter for EpollWaiter {
@@ -222,9 +270,10 @@ impl Waiter for EpollWaiter {
                     ready.push(Ready { token: Token(event.u64), edge: edge_of(event.events.cast_signed()) });
                 }
             }
-            if n < BATCH || !self.whole {
+            if n < BATCH {
                 return Ok(());
             }
+            // Nothing is left for the next wait: an application that polls the set edge-triggered is told but once.
             // An error would come again in the next wait; what is reported already must not be lost by it.
             n = sys::epoll_wait(self.shared.epoll.as_raw_fd(), &mut self.events, Some(Duration::ZERO)).unwrap_or(0);
         }
@@ -236,55 +285,5 @@ fn edge_of(events: i32) -> Edge {
         readable: events & libc::EPOLLIN != 0,
         writable: events & libc::EPOLLOUT != 0,
         hangup: events & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0,
-    }
-}
-
-/// The descriptors that are ours: one bit each, since the kernel hands out the lowest free number.
-#[derive(Default)]
-struct FdSet {
-    bits: Vec<u64>,
-}
-
-impl FdSet {
-    fn insert(&mut self, fd: RawFd) {
-        let at = fd as usize / 64;
-        if at >= self.bits.len() {
-            self.bits.resize(at + 1, 0);
-        }
-        self.bits[at] |= 1 << (fd % 64);
-    }
-
-    fn remove(&mut self, fd: RawFd) -> bool {
-        let Some(word) = self.bits.get_mut(fd as usize / 64) else { return false };
-        let was = *word & (1 << (fd % 64)) != 0;
-        *word &= !(1 << (fd % 64));
-        was
-    }
-
-    fn drain(&mut self, mut each: impl FnMut(RawFd)) {
-        for (at, word) in self.bits.iter_mut().enumerate() {
-            while *word != 0 {
-                each((at * 64) as RawFd + word.trailing_zeros().cast_signed());
-                *word &= *word - 1;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fd_set_gives_back_what_it_holds() {
-        let mut set = FdSet::default();
-        for fd in [3, 63, 64, 1000] {
-            set.insert(fd);
-        }
-        assert!(set.remove(64));
-        assert!(!set.remove(64) && !set.remove(5000));
-        let mut left = Vec::new();
-        set.drain(|fd| left.push(fd));
-        assert_eq!(left, [3, 63, 1000]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`MockNet`] is the world: addresses, what stands behind each connection to them ([`Script`]), the clock, and a record
 //! of all that the client did. [`MockBackend`] is the client's side of it. Nothing ever blocks or sleeps: a wait reports
-//! what is ready at the present virtual time and returns; whoever drives the test advances the clock.
+//! what is ready at the present virtual time and returns; whoever drives the test advances the clock, or has waits let time
+//! pass (`passing`).
 //!
 //! Faithful to edge-triggered epoll:
 //! - an edge is reported once for each arrival or change of state, and tells the whole present state of the socket;
@@ -14,27 +15,32 @@
 //! A peer is a small machine: `pc` walks the script until a step has to wait for bytes of the client or for the clock.
 //! Connections are never taken out of the table (they are the record); `closed` marks those that the client gave back.
 
-use super::{Address, Backend, Dial, Edge, Notify, Ready, Token, Waiter};
+use super::{Address, Backend, Bind, Dial, Edge, Notify, Ready, Token, Waiter};
 use crate::proto::Tick;
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+mod passing;
 mod peer;
 mod script;
 
+pub use passing::MockClock;
 use peer::{Flow, Link, Peer};
-pub use script::Script;
+pub use script::{Player, Script};
 
 /// Virtual time starts here, so that a test may look back a second.
 const START: u64 = 1_000_000_000;
+const LOCAL_V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOCAL_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// The world. Clones share it.
 #[derive(Clone)]
@@ -65,6 +71,11 @@ struct World {
     held: Vec<u32>,
     held_spare: Vec<u32>,
     chaos: Option<Chaos>,
+    /// A wait that may take time lets it pass.
+    passing: bool,
+    /// It has a backend.
+    taken: bool,
+    names: HashMap<Box<str>, Vec<IpAddr>>,
     recording: bool,
     mismatches: Vec<String>,
     totals: Totals,
@@ -72,6 +83,7 @@ struct World {
 
 struct Conn {
     to: Address,
+    bind: Bind,
     token: Token,
     script: Script,
     pc: usize,
@@ -106,6 +118,7 @@ impl Totals {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
     pub to: Address,
+    pub bind: Bind,
     /// All that the client has sent.
     pub sent: Vec<u8>,
     /// What of it no step of the script has taken.
@@ -114,6 +127,8 @@ pub struct Record {
     pub heads: Vec<Vec<u8>>,
     /// The client has closed its sending side.
     pub finished: bool,
+    /// The step that the script stands at.
+    pub step: usize,
     /// The script has come to its end.
     pub done: bool,
     pub closed: Option<Closed>,
@@ -141,6 +156,12 @@ impl Chaos {
     }
 }
 
+impl fmt::Debug for MockNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MockNet")
+    }
+}
+
 impl Default for MockNet {
     fn default() -> MockNet {
         MockNet::new()
@@ -160,6 +181,9 @@ impl MockNet {
             held: Vec::new(),
             held_spare: Vec::new(),
             chaos: None,
+            passing: false,
+            taken: false,
+            names: HashMap::new(),
             recording: true,
             mismatches: Vec::new(),
             totals: Totals::default(),
@@ -167,9 +191,15 @@ impl MockNet {
         MockNet(Arc::new(Inner { world: Mutex::new(world), notified: AtomicBool::new(false) }))
     }
 
-    /// The client's side. One backend to a world.
+    /// The client's side. One backend to a world at a time.
     pub fn backend(&self) -> MockBackend {
-        MockBackend(Arc::clone(&self.0))
+        self.claim().expect("a world has one backend at a time")
+    }
+
+    /// The client's side, unless there is one.
+    pub fn claim(&self) -> Option<MockBackend> {
+        let taken = mem::replace(&mut self.0.world.lock().taken, true);
+        (!taken).then(|| MockBackend(Arc::clone(&self.0)))
     }
 
     /// Put something behind an address. The n-th connection to it follows the n-th script; without one it is refused.
@@ -189,38 +219,14 @@ impl MockNet {
         self.0.world.lock().recording = on;
     }
 
-    pub fn now(&self) -> Tick {
-        Tick(self.0.world.lock().now)
+    /// From now on a name stands for these addresses.
+    pub fn name(&self, host: &str, addresses: Vec<IpAddr>) {
+        self.0.world.lock().names.insert(host.to_ascii_lowercase().into(), addresses);
     }
 
-    /// Let time pass; peers act at their moments on the way.
-    pub fn advance(&self, ns: u64) {
-        let world = &mut *self.0.world.lock();
-        let until = world.now.saturating_add(ns);
-        while let Some(&Reverse((at, conn))) = world.timers.peek()
-            && at <= until
-        {
-            world.timers.pop();
-            world.now = world.now.max(at);
-            world.run(conn);
-        }
-        world.now = until;
-    }
-
-    /// The next moment at which something happens by itself: a peer acts, or the client's armed moment comes.
-    /// Not later than `now` if something is ready already.
-    pub fn next_event(&self) -> Tick {
-        let world = self.0.world.lock();
-        if world.ready() || self.0.notified.load(Ordering::Acquire) {
-            return Tick(world.now);
-        }
-        let peers = world.timers.peek().map_or(Tick::NEVER, |Reverse((at, _))| Tick(*at));
-        peers.min(world.armed)
-    }
-
-    /// Whether a turn of the client has something to do now: an edge, a notification, work left over, a deadline.
-    pub fn runnable(&self) -> bool {
-        self.next_event() <= self.now()
+    /// What a name stands for; nothing if it was not named.
+    pub fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        self.0.world.lock().names.get(host).cloned().unwrap_or_default()
     }
 
     /// What the client sent against a script, in words. Empty in a good test.
@@ -237,10 +243,12 @@ impl MockNet {
         let world = self.0.world.lock();
         world.conns.get(n).map(|c| Record {
             to: c.to.clone(),
+            bind: c.bind.clone(),
             sent: c.peer.inbox.clone(),
             unread: c.peer.inbox[c.peer.taken..].to_vec(),
             heads: c.peer.heads.iter().map(|r| c.peer.inbox[r.clone()].to_vec()).collect(),
             finished: c.peer.client_fin,
+            step: c.pc,
             done: c.pc >= c.script.steps().len(),
             closed: c.closed,
         })
@@ -366,9 +374,14 @@ impl MockBackend {
 impl Backend for MockBackend {
     type Sock = MockSock;
     type Waiter = MockWaiter;
+    type Clock = MockClock;
 
     fn now(&self) -> Tick {
         Tick(self.0.world.lock().now)
+    }
+
+    fn clock(&self) -> MockClock {
+        MockClock(Arc::clone(&self.0))
     }
 
     fn waiter(&mut self) -> io::Result<MockWaiter> {
@@ -385,6 +398,7 @@ impl Backend for MockBackend {
         let i = u32::try_from(world.conns.len()).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
         world.conns.push(Conn {
             to: how.to.clone(),
+            bind: how.bind.clone(),
             token: how.token,
             script: script.unwrap_or_else(|| Script::new().refuse()),
             pc: 0,
@@ -438,11 +452,16 @@ impl Backend for MockBackend {
         world.totals.reset += u32::from(reset);
     }
 
-    fn peer(&self, sock: MockSock) -> Option<SocketAddr> {
-        match &self.0.world.lock().conns[sock.0 as usize].to {
-            Address::Inet(addr) => Some(*addr),
-            Address::Unix(_) => None,
-        }
+    /// The address that it was bound to, or one that shows the connection's number as its port.
+    fn local(&self, sock: MockSock) -> Option<SocketAddr> {
+        let conn = &self.0.world.lock().conns[sock.0 as usize];
+        let Address::Inet(to) = &conn.to else { return None };
+        let any = if to.is_ipv4() { LOCAL_V4 } else { LOCAL_V6 };
+        Some(SocketAddr::new(conn.bind.local.unwrap_or(any), 1 + sock.0 as u16))
+    }
+
+    fn descriptor(&self, _: MockSock) -> Option<RawFd> {
+        None
     }
 
     /// None: the driver of a test asks [`MockNet::runnable`] instead.
@@ -471,6 +490,8 @@ impl Drop for MockBackend {
                 world.totals.closed += 1;
             }
         }
+        world.timers.clear();
+        (world.armed, world.lingering, world.taken) = (Tick::NEVER, false, false);
     }
 }
 
@@ -483,9 +504,11 @@ impl Notify for Inner {
 pub struct MockWaiter(Arc<Inner>);
 
 impl Waiter for MockWaiter {
-    fn wait(&mut self, ready: &mut Vec<Ready>, _timeout: Option<Duration>) -> io::Result<()> {
-        self.0.notified.swap(false, Ordering::AcqRel);
-        self.0.world.lock().wait(ready);
-        Ok(())
+    fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
+        let notified = self.0.notified.swap(false, Ordering::AcqRel);
+        let world = &mut *self.0.world.lock();
+        let slept = if notified { Ok(()) } else { world.sleep(timeout) };
+        world.wait(ready);
+        slept
     }
 }

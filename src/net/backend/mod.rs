@@ -3,14 +3,17 @@
 //! A backend hands out sockets by number, reports edges by [`Token`], and is the reactor's clock. `Backend` itself is
 //! used by whoever holds the turn; the [`Waiter`] it makes sleeps for events without the turn being held.
 
+pub mod any;
 pub mod epoll;
 pub mod mock;
 
+pub use crate::proto::route::Address;
+
+use crate::net::descriptors::Descriptors;
 use crate::proto::Tick;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,16 +47,46 @@ pub struct Ready {
     pub edge: Edge,
 }
 
-/// Where to connect to.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Address {
-    Inet(SocketAddr),
-    Unix(PathBuf),
+/// What the local end of a connection is bound to before it connects.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Bind {
+    /// An address of this machine.
+    pub local: Option<IpAddr>,
+    /// A network interface, by name.
+    pub interface: Option<Arc<str>>,
+}
+
+impl Bind {
+    /// Whether a connection to an address can begin here: an address of one family reaches none of the other.
+    pub fn reaches(&self, to: &Address) -> bool {
+        match (self.local, to) {
+            (Some(local), Address::Inet(to)) => local.is_ipv4() == to.is_ipv4(),
+            _ => true,
+        }
+    }
+}
+
+/// How TCP behaves on every connection of a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tuning {
+    /// Send small segments at once (TCP_NODELAY).
+    pub nodelay: bool,
+    /// Silence after which the kernel probes the peer, in nanoseconds; 0 for never.
+    pub keepalive_ns: u64,
+    /// How long sent bytes may stay unacknowledged (RFC 5482); 0 for the kernel's own limit.
+    pub user_timeout_ns: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Tuning {
+        Tuning { nodelay: true, keepalive_ns: 0, user_timeout_ns: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Dial<'a> {
     pub to: &'a Address,
+    pub bind: &'a Bind,
     pub token: Token,
 }
 
@@ -62,6 +95,9 @@ pub trait Notify: Send + Sync {
     fn notify(&self);
 }
 
+/// Connections that one wait reports at most.
+pub const BATCH: usize = 256;
+
 /// Sleeps for readiness without the turn. One thread at a time uses it.
 pub trait Waiter: Send {
     /// Append what became ready to `ready`, waiting at most `timeout` (`None`: for ever; zero: not at all).
@@ -69,17 +105,40 @@ pub trait Waiter: Send {
     fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()>;
 }
 
+/// The clock of a backend, for whoever does not hold the turn.
+pub trait Clock: Clone + Send + Sync + 'static {
+    fn now(&self) -> Tick;
+
+    /// The time from now to a moment; none if it has passed.
+    fn until(&self, moment: Tick) -> Duration {
+        Duration::from_nanos(moment.0.saturating_sub(self.now().0))
+    }
+
+    /// The moment after some time.
+    fn after(&self, time: Duration) -> Tick {
+        self.now().after(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
 /// Sockets and a clock. All calls are non-blocking; `WouldBlock` and `Interrupted` are the kernel's.
 pub trait Backend: Send + 'static {
     type Sock: Copy + std::fmt::Debug + Send;
     type Waiter: Waiter;
+    type Clock: Clock;
 
     fn now(&self) -> Tick;
+
+    fn clock(&self) -> Self::Clock;
 
     /// The one waiter of this backend; made once.
     fn waiter(&mut self) -> io::Result<Self::Waiter>;
 
     fn notifier(&self) -> Arc<dyn Notify>;
+
+    /// Where the descriptors of this backend stand, and those of whoever works with it may.
+    fn descriptors(&self) -> Arc<Descriptors> {
+        Arc::default()
+    }
 
     /// Start to connect. The socket is registered, edge-triggered, for its whole life. The first writable or hangup
     /// edge says that the attempt is over: then ask `dial_result`.
@@ -99,11 +158,17 @@ pub trait Backend: Send + 'static {
     /// Close. With `reset`, unsent and unread bytes are thrown away (RST) where the backend knows how.
     fn close(&mut self, sock: Self::Sock, reset: bool);
 
-    fn peer(&self, sock: Self::Sock) -> Option<SocketAddr>;
+    /// Our own end; `None` for a Unix socket.
+    fn local(&self, sock: Self::Sock) -> Option<SocketAddr>;
 
-    /// In the caller-driven drive: the descriptor that an application polls, and the moment at which it must become
-    /// readable although nothing arrives. `arm` is called only when the moment becomes earlier, or has passed.
+    /// The descriptor of a socket, where there is one.
+    fn descriptor(&self, sock: Self::Sock) -> Option<RawFd>;
+
+    /// Readable while a wait would return something. In the caller-driven drive this is what the application polls.
     fn poll_fd(&self) -> Option<RawFd>;
+
+    /// In the caller-driven drive: the moment at which `poll_fd` must become readable although nothing arrives. Called only
+    /// when the moment becomes earlier, or has passed.
     fn arm(&mut self, at: Tick);
 
     /// In the caller-driven drive, at the end of a turn: leave `poll_fd` readable exactly while `work_left`

@@ -75,6 +75,24 @@ pub struct EncodedHead {
 }
 
 impl EncodedHead {
+    /// The head of what has none: a raw stream.
+    pub fn nothing() -> EncodedHead {
+        EncodedHead {
+            bytes: Vec::new(),
+            fields: Vec::new(),
+            method: 0..0,
+            target: 0..0,
+            authority: 0..0,
+            scheme: Scheme::Raw,
+            body: BodyLen::None,
+            upgrade: false,
+            expects_continue: false,
+            close: false,
+            is_connect: false,
+            is_head: false,
+        }
+    }
+
     pub fn request(&self) -> RequestRef<'_> {
         let part = |range: &Range<u32>| &self.bytes[range.start as usize..range.end as usize];
         RequestRef {
@@ -145,6 +163,9 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
+/// Bytes of a usual head beside target, host and the caller's fields.
+const FRAME_ROOM: usize = 64;
+
 const NAME_RULE: &str = "RFC 9110 section 5.1 demands a token";
 const VALUE_RULE: &str = "RFC 9110 section 5.5 allows no control characters but the tab";
 const LINE_RULE: &str = "RFC 9112 section 5 demands `name: value`";
@@ -170,11 +191,17 @@ impl<'s> Encoder<'s> {
     fn run<'a>(spec: &'s Spec<'s>, lines: impl Iterator<Item = Line<'a>> + Clone) -> Result<EncodedHead, Invalid> {
         check_method(spec)?;
         let is_connect = spec.method == b"CONNECT";
-        // Request line, Host and framing for a usual URL; longer heads grow once or twice.
+        // As much as is needed: thousands of requests may wait at a time.
+        let (mut has_host, mut room) = (false, FRAME_ROOM + spec.url.host().len() + spec.method.len());
+        room += spec.target.map_or(spec.url.target_len(), <[u8]>::len);
+        for (name, value) in lines.clone().flatten() {
+            has_host |= eq_lower(name, b"host");
+            room += name.len() + value.len() + 4;
+        }
         let mut encoder = Encoder {
             spec,
-            bytes: Vec::with_capacity(512),
-            fields: Vec::with_capacity(lines.size_hint().0 + 4),
+            bytes: Vec::with_capacity(room.min(HEAD_MAX)),
+            fields: Vec::with_capacity(lines.size_hint().0 + 2),
             authority: None,
             has_length: false,
             has_coding: false,
@@ -184,8 +211,7 @@ impl<'s> Encoder<'s> {
             expects_continue: false,
         };
         let target = encoder.request_line(is_connect)?;
-        let mut names = lines.clone().flatten();
-        if !names.any(|(name, _)| eq_lower(name, b"host")) {
+        if !has_host {
             encoder.own_host(is_connect);
         }
         for (index, line) in lines.enumerate() {

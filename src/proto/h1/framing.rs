@@ -31,14 +31,15 @@ pub enum Framing {
     Tunnel,
 }
 
-/// The framing, and whether the connection persists afterwards as far as the response is concerned.
-pub fn decide(asked: Asked, head: &Head<'_>) -> Result<(Framing, bool), Fault> {
+/// The framing, whether the connection persists afterwards as far as the response is concerned, and for how many seconds
+/// the server keeps it, if it said so.
+pub fn decide(asked: Asked, head: &Head<'_>) -> Result<(Framing, bool, Option<u32>), Fault> {
     match head.status {
-        101 if asked == Asked::Upgrade => return Ok((Framing::Tunnel, false)),
+        101 if asked == Asked::Upgrade => return Ok((Framing::Tunnel, false, None)),
         101 => return Err(Fault::UnsolicitedUpgrade),
-        100..=199 => return Ok((Framing::Informational, true)),
+        100..=199 => return Ok((Framing::Informational, true, None)),
         // Length fields of a successful CONNECT mean nothing (RFC 9110 section 9.3.6).
-        200..=299 if asked == Asked::Connect => return Ok((Framing::Tunnel, false)),
+        200..=299 if asked == Asked::Connect => return Ok((Framing::Tunnel, false, None)),
         _ => {}
     }
     let said = Said::of(head)?;
@@ -53,7 +54,7 @@ pub fn decide(asked: Asked, head: &Head<'_>) -> Result<(Framing, bool), Fault> {
         (false, Some(n)) => Framing::Length(n),
         (false, None) => Framing::UntilClose,
     };
-    Ok((framing, keep && framing != Framing::UntilClose))
+    Ok((framing, keep && framing != Framing::UntilClose, said.kept_seconds))
 }
 
 /// Whether a `Connection` field value holds this option.
@@ -81,6 +82,7 @@ struct Said {
     chunked: bool,
     close: bool,
     keep_alive: bool,
+    kept_seconds: Option<u32>,
 }
 
 impl Said {
@@ -100,6 +102,16 @@ impl Said {
                     for option in elements(value) {
                         said.close |= eq_lower(option, b"close");
                         said.keep_alive |= eq_lower(option, b"keep-alive");
+                    }
+                }
+                10 if eq_lower(field.name(bytes), b"keep-alive") => {
+                    for parameter in elements(field.value(bytes)) {
+                        if let Some((name, seconds)) = parameter.split_at_checked(8)
+                            && eq_lower(name, b"timeout=")
+                            && let Some(seconds) = decimal(seconds)
+                        {
+                            said.kept_seconds = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+                        }
                     }
                 }
                 14 if eq_lower(field.name(bytes), b"content-length") => {

@@ -75,6 +75,8 @@ pub struct H1 {
     asked: Asked,
     /// Neither side has asked for a close so far.
     keep: bool,
+    /// What the last answer said in `Keep-Alive: timeout=`.
+    kept_seconds: Option<u32>,
 }
 
 // Idle connections are kept by the thousand.
@@ -120,6 +122,7 @@ impl H1 {
             informational: 0,
             asked: Asked::Plain,
             keep: true,
+            kept_seconds: None,
         }
     }
 }
@@ -260,6 +263,12 @@ impl Protocol for H1 {
 }
 
 impl H1 {
+    /// How long the server keeps the connection while it is idle, as far as its last answer told (RFC 2068 section
+    /// 19.7.1.1, which browsers and servers still follow).
+    pub fn kept_seconds(&self) -> Option<u32> {
+        self.kept_seconds
+    }
+
     fn is_open(&self, s: StreamKey) -> bool {
         s.0 == self.key && !matches!(self.state, State::Idle | State::Closed)
     }
@@ -365,8 +374,9 @@ impl H1 {
 
     fn on_head(&mut self, head: &Head<'_>, is_last: bool, sink: &mut impl Sink) -> Result<(), Fault> {
         let stream = StreamKey(self.key);
-        let (framing, keep) = framing::decide(self.asked, head)?;
+        let (framing, keep, kept_seconds) = framing::decide(self.asked, head)?;
         self.keep &= keep;
+        self.kept_seconds = kept_seconds;
         let (state, follows) = match framing {
             Framing::Informational => {
                 self.informational += 1;

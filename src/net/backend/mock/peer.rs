@@ -4,7 +4,7 @@
 //! is down after a piece of a split send: nothing follows it before it was read and a wait has passed.
 
 use super::Chaos;
-use super::script::Step;
+use super::script::{Play, Player, Step};
 use crate::net::backend::Edge;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
@@ -49,6 +49,9 @@ pub(super) struct Peer {
     /// How far `expect_head` has looked, or `expect_bytes` has counted.
     progress: u64,
     sleeping_until: Option<u64>,
+    player: Option<Player>,
+    /// What the player has said and did not send yet.
+    unplayed: VecDeque<u8>,
 
     flight: VecDeque<Flight>,
     arrived: VecDeque<Bytes>,
@@ -162,9 +165,25 @@ impl Peer {
                 }
                 Flow::Next
             }
+            Step::Play(play) => self.play(play, now, recording),
             Step::Again => Flow::Restart,
             Step::Refuse | Step::BlackHole | Step::ConnectDelay(_) | Step::Delay(_) => unreachable!("done above"),
         }
+    }
+
+    fn play(&mut self, play: &Play, now: u64, recording: bool) -> Flow {
+        let heard = self.inbox[self.taken..].to_vec();
+        self.take(heard.len(), recording);
+        self.unplayed.extend(self.player.get_or_insert_with(|| (play.make)())(&heard));
+        while !self.unplayed.is_empty() {
+            match self.sleep(now, play.delay) {
+                Flow::Next => {}
+                wait => return wait,
+            }
+            let len = play.every.min(self.unplayed.len());
+            self.flight.push_back(Flight::Piece(self.unplayed.drain(..len).collect()));
+        }
+        Flow::Wait
     }
 
     fn put(&mut self, what: Flight) -> Flow {

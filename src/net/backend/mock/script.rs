@@ -1,7 +1,28 @@
 //! What a scripted peer does, step by step. Cheap to clone: the steps are shared.
 
 use bytes::Bytes;
+use std::fmt;
 use std::sync::Arc;
+
+/// A peer that thinks for itself: what the client has sent goes in, what is to be sent comes out.
+pub type Player = Box<dyn FnMut(&[u8]) -> Vec<u8> + Send>;
+
+/// How a player plays.
+#[derive(Clone)]
+pub(super) struct Play {
+    /// One for each connection.
+    pub make: Arc<dyn Fn() -> Player + Send + Sync>,
+    /// Each read gets at most so many bytes.
+    pub every: usize,
+    /// Before each piece.
+    pub delay: u64,
+}
+
+impl fmt::Debug for Play {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Play").field("every", &self.every).field("delay", &self.delay).finish_non_exhaustive()
+    }
+}
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -24,6 +45,7 @@ pub(super) enum Step {
     StopReading,
     ResumeReading,
     Panic,
+    Play(Play),
     Again,
 }
 
@@ -152,22 +174,35 @@ impl Script {
         self.then(Step::ResumeReading)
     }
 
+    /// A player takes over for good; `make` makes one for each connection. What it says is sent so that each read gets at
+    /// most `every` bytes, with this delay before each of these pieces.
+    #[must_use]
+    pub fn play(self, every: usize, delay: u64, make: impl Fn() -> Player + Send + Sync + 'static) -> Script {
+        assert!(every > 0, "pieces of nothing");
+        self.then(Step::Play(Play { make: Arc::new(make), every, delay }))
+    }
+
     /// The read that comes to this point panics.
     #[must_use]
     pub fn panic(self) -> Script {
         self.then(Step::Panic)
     }
 
-    /// Start over, after the steps about connecting, for ever. Something in the loop must wait for the client.
-    #[must_use]
-    pub fn again(self) -> Script {
+    /// Whether one of the steps waits for bytes of the client.
+    pub fn waits(&self) -> bool {
         let waits = |s: &Step| match s {
             Step::Expect(bytes) => !bytes.is_empty(),
             Step::ExpectBytes(n) => *n > 0,
             Step::ExpectHead => true,
             _ => false,
         };
-        assert!(self.0.iter().any(waits), "a loop that never waits");
+        self.0.iter().any(waits)
+    }
+
+    /// Start over, after the steps about connecting, for ever. Something in the loop must wait for the client.
+    #[must_use]
+    pub fn again(self) -> Script {
+        assert!(self.waits(), "a loop that never waits");
         self.then(Step::Again)
     }
 }

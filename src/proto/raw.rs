@@ -1,16 +1,15 @@
-//! A stream without HTTP as a protocol: what an engine needs for TCP through its own sockets, and what a protocol that
-//! starts TLS midway (SMTP, IMAP, PostgreSQL) looks like to it.
+//! No protocol at all: the bytes of a connection as they are, both ways, each side closed for itself.
 
+use super::{Cancelled, Data, Eof, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
 use bytes::Bytes;
-use chttpcore::proto::{BodyLen, Cancelled, Data, Eof, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
 
+/// The one stream of a raw connection.
 pub const STREAM: StreamKey = StreamKey(1);
 
-/// Open in both directions from the start; there is no head, and `open` is not called.
+/// Open in both directions from the start; nothing is to be said first.
 #[derive(Debug, Default)]
 pub struct Raw {
-    heard_end: bool,
-    said_end: bool,
+    ended: bool,
 }
 
 impl Protocol for Raw {
@@ -18,19 +17,18 @@ impl Protocol for Raw {
         0
     }
 
-    fn open(&mut self, _: Tick, request: &RequestRef<'_>, _: &mut Out) -> Result<StreamKey, Fault> {
-        debug_assert_eq!(request.body, BodyLen::Unknown);
+    fn open(&mut self, _: Tick, _: &RequestRef<'_>, _: &mut Out) -> Result<StreamKey, Fault> {
         Ok(STREAM)
     }
 
     fn body_room(&self, _: StreamKey) -> u64 {
-        if self.said_end { 0 } else { u64::MAX }
+        if self.ended { 0 } else { u64::MAX }
     }
 
     fn body(&mut self, _: StreamKey, chunk: Bytes, end: bool, out: &mut Out) -> Result<(), Fault> {
         out.put_owned(chunk);
         if end {
-            self.said_end = true;
+            self.ended = true;
             out.finish();
         }
         Ok(())
@@ -41,11 +39,16 @@ impl Protocol for Raw {
     }
 
     fn recv(&mut self, _: Tick, input: &[u8], sink: &mut impl Sink, _: &mut Out) -> Result<usize, Fault> {
-        let n = sink.credit(STREAM).min(input.len() as u64) as usize;
-        if n > 0 {
-            sink.data(STREAM, Data::Input(0..n));
+        let mut at = 0;
+        while at < input.len() {
+            let n = sink.credit(STREAM).min((input.len() - at) as u64) as usize;
+            if n == 0 {
+                break;
+            }
+            sink.data(STREAM, Data::Input(at..at + n));
+            at += n;
         }
-        Ok(n)
+        Ok(at)
     }
 
     fn unsaid(&self) -> bool {
@@ -53,12 +56,13 @@ impl Protocol for Raw {
     }
 
     fn eof(&mut self, _: Tick, how: Eof, sink: &mut impl Sink) -> Result<(), Fault> {
-        self.heard_end = true;
         match how {
-            Eof::Clean => sink.end(STREAM),
-            Eof::Cut => return Err(Fault::TruncatedBody),
+            Eof::Clean => {
+                sink.end(STREAM);
+                Ok(())
+            }
+            Eof::Cut => Err(Fault::TruncatedBody),
         }
-        Ok(())
     }
 
     fn credit(&mut self, _: StreamKey, _: u64, _: &mut Out) {}

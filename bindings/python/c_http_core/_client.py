@@ -1,0 +1,304 @@
+"""The two clients."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from ._async import AsyncEngine, running_loop
+from ._codes import EngineClosedError
+from ._config import UNSET, Limits, OptionValue, Path, Timeout, TimeoutTypes, TLSContext, Unset
+from ._engine import making
+from ._exchange import Exchange
+from ._ffi import lib, text_at
+from ._headers import Headers, HeaderTypes
+from ._request import Defaults, ParamTypes, Prepared, RequestOptions, prepare
+from ._response import AsyncStreamResponse, Response, StreamResponse
+from ._sync import SyncEngine
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+__all__ = ["AsyncClient", "Client", "__version__"]
+
+__version__ = text_at(lib.version_string()).decode()
+
+
+class BaseClient:
+    """What both clients are told when they are made. No engine exists before the first request.
+
+    Args:
+        base_url: put before URLs that are not absolute.
+        headers: fields of every request; besides, User-Agent and Accept are sent unless they are taken away.
+        params: put behind every URL as its query.
+        auth: name and password of every request, for Authorization: Basic.
+        timeout: seconds for each phase, None for no limits, or a `Timeout`; see there for the defaults.
+        limits: bounds of the pool of connections.
+        verify: False accepts any certificate; the path of a file names authorities to trust instead of the system's.
+        cert: our own certificate: a file, or a pair of certificate and key.
+        tls: all settings of TLS, instead of `verify` and `cert`.
+        unix_socket: the path of a Unix socket to connect to, whatever the URL's host.
+        local_address: the address of this machine that connections begin at.
+        interface: the network interface that connections go through.
+        connect_overrides: addresses that stand in for hosts: {"example.com:443": "127.0.0.1:8443", "*:80": "unix:/x"}.
+        options: any other options of the library, by the names that docs/options.md gives them.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str = "",
+        headers: HeaderTypes | None = None,
+        params: ParamTypes | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: TimeoutTypes | Unset = UNSET,
+        limits: Limits | None = None,
+        verify: bool | Path = True,
+        cert: Path | tuple[Path, Path] | None = None,
+        tls: TLSContext | None = None,
+        unix_socket: Path | None = None,
+        local_address: str | None = None,
+        interface: str | None = None,
+        connect_overrides: Mapping[str, str] | None = None,
+        options: Mapping[str, OptionValue] | None = None,
+    ) -> None:
+        if tls is None and (verify is not True or cert is not None):
+            certificate, key = cert if isinstance(cert, tuple) else (cert, None)
+            ca = None if isinstance(verify, bool) else verify
+            tls = TLSContext(verify=verify is not False, ca=ca, cert=certificate, key=key)
+        self._options: dict[str, OptionValue] = {}
+        if timeout is not UNSET:
+            self._options.update(Timeout.of(timeout).options())
+        if limits is not None:
+            self._options.update(limits.options())
+        overrides = [f"{host}={address}" for host, address in (connect_overrides or {}).items()]
+        if unix_socket is not None:
+            overrides.insert(0, f"*:*=unix:{unix_socket}")
+        for name, text in (
+            ("local_address", local_address),
+            ("interface", interface),
+            ("connect_overrides", ",".join(overrides)),
+        ):
+            if text:
+                self._options[name] = text
+        self._options.update(options or {})
+        fields = Headers({"User-Agent": f"c_http_core/{__version__}", "Accept": "*/*"})
+        self._defaults = Defaults(base_url, fields.merged(headers or {}), params, auth, tls)
+        self._closed = False
+
+    @property
+    def headers(self) -> Headers:
+        """Fields of every request. They may be changed."""
+        return self._defaults.headers
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def _prepared(self, method: str, url: str, options: RequestOptions) -> tuple[Prepared, str]:
+        prepared = prepare(self._defaults, method, url, options)
+        return prepared, prepared.url.decode()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EngineClosedError("the client was closed")
+
+
+class Client(BaseClient):
+    """An HTTP client for threads. Any number of them may share one; each waits without holding the GIL.
+
+    It has no thread of its own: connections are worked on while somebody waits for an answer.
+    """
+
+    _engine: SyncEngine | None = None
+
+    def _get_engine(self) -> SyncEngine:
+        engine = self._engine
+        if engine is None or engine.forked:
+            self._check_open()
+            with making.lock:
+                engine = self._engine
+                if engine is None or engine.forked:
+                    engine = self._engine = SyncEngine(self._options)
+        return engine
+
+    def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Make a request and wait for its whole answer, whatever its status. See `RequestOptions`."""
+        engine = self._get_engine()
+        prepared, shown = self._prepared(method, url, options)
+        exchange = Exchange(engine, method, shown, streaming=False)
+        engine.submit(prepared, exchange, collect=True)
+        try:
+            while not exchange.done:
+                engine.step(exchange)
+        except BaseException:
+            engine.abandon(exchange)
+            raise
+        if exchange.error is not None:
+            raise exchange.error
+        return Response(exchange)
+
+    @contextmanager
+    def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Iterator[StreamResponse]:
+        """Make a request and go on as soon as the head has come: `with client.stream("GET", url) as response:`.
+
+        At the end of the block what was not read is given up.
+        """
+        engine = self._get_engine()
+        prepared, shown = self._prepared(method, url, options)
+        exchange = Exchange(engine, method, shown, streaming=True)
+        engine.submit(prepared, exchange, collect=False)
+        try:
+            while exchange.head is None and not exchange.done:
+                engine.step(exchange)
+            if exchange.head is None and exchange.error is not None:
+                raise exchange.error
+            response = StreamResponse(exchange)
+            try:
+                yield response
+            finally:
+                response.close()
+        except BaseException:
+            engine.abandon(exchange)
+            raise
+
+    def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return self.request("GET", url, **options)
+
+    def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return self.request("HEAD", url, **options)
+
+    def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return self.request("OPTIONS", url, **options)
+
+    def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return self.request("DELETE", url, **options)
+
+    def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return self.request("PATCH", url, **options)
+
+    def stats(self) -> dict[str, int]:
+        """The library's counters and gauges; docs: chttp_stats in chttpcore.h."""
+        return self._get_engine().stats()
+
+    def close(self) -> None:
+        """Close all connections. Other threads that wait for an answer get `EngineClosedError`."""
+        self._closed = True
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncClient(BaseClient):
+    """An HTTP client for asyncio, uvloop or trio, found out when it is used.
+
+    It belongs to the event loop of its first request; when that is over, the next one takes it on. All calls are to be
+    made on the loop's thread.
+
+    The work is done on a thread of the library's, which runs no Python. With `options={"io_threads": 0}` it is done on
+    the loop's thread, and there is no other.
+    """
+
+    _engine: AsyncEngine | None = None
+
+    def _get_engine(self) -> AsyncEngine:
+        engine = self._engine
+        if engine is None or engine.forked:
+            self._check_open()
+            engine = self._engine = AsyncEngine(self._options, running_loop())
+        elif not engine.loop.runs_here():
+            engine.move(running_loop())
+        return engine
+
+    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Make a request and wait for its whole answer, whatever its status. See `RequestOptions`."""
+        engine = self._get_engine()
+        prepared, shown = self._prepared(method, url, options)
+        exchange = Exchange(engine, method, shown, streaming=False)
+        engine.submit(prepared, exchange, collect=True)
+        try:
+            while not exchange.done:
+                await engine.step(exchange)
+        except BaseException:
+            engine.abandon(exchange)
+            raise
+        if exchange.error is not None:
+            raise exchange.error
+        return Response(exchange)
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, url: str, **options: Unpack[RequestOptions]
+    ) -> AsyncIterator[AsyncStreamResponse]:
+        """Make a request and go on as soon as the head has come: `async with client.stream("GET", url) as response:`.
+
+        At the end of the block what was not read is given up.
+        """
+        engine = self._get_engine()
+        prepared, shown = self._prepared(method, url, options)
+        exchange = Exchange(engine, method, shown, streaming=True)
+        engine.submit(prepared, exchange, collect=False)
+        try:
+            while exchange.head is None and not exchange.done:
+                await engine.step(exchange)
+            if exchange.head is None and exchange.error is not None:
+                raise exchange.error
+            response = AsyncStreamResponse(exchange)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except BaseException:
+            engine.abandon(exchange)
+            raise
+
+    async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("GET", url, **options)
+
+    async def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("HEAD", url, **options)
+
+    async def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("OPTIONS", url, **options)
+
+    async def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("DELETE", url, **options)
+
+    async def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("POST", url, **options)
+
+    async def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("PUT", url, **options)
+
+    async def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        return await self.request("PATCH", url, **options)
+
+    def stats(self) -> dict[str, int]:
+        """The library's counters and gauges; docs: chttp_stats in chttpcore.h."""
+        return self._get_engine().stats()
+
+    async def aclose(self) -> None:
+        """Close all connections. Tasks that wait for an answer get `EngineClosedError`."""
+        self._closed = True
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()

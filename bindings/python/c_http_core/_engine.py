@@ -1,0 +1,257 @@
+"""An engine of the library with its queue: what the sync and the async client have in common."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from itertools import count
+from typing import TYPE_CHECKING
+
+from . import _table as c
+from ._body import FileBody
+from ._codes import EngineClosedError, ForkedError
+from ._config import Config, OptionValue
+from ._failures import check
+from ._ffi import lib, pin
+from ._memory import give, take, words_of
+from ._records import EVENT, POINTERS, REQUEST, REQUEST_SHORT, fields, layout
+from ._upload import Upload
+
+if TYPE_CHECKING:
+    from ._exchange import Exchange
+    from ._request import Prepared, Tail
+
+__all__ = ["BATCH", "Engine", "making"]
+
+# Events that are taken from the queue at a time.
+BATCH = 256
+# A body of more bytes than this is pinned where it is instead of being copied into scratch memory first; the library
+# copies up to 64 KiB all the same, and borrows what is larger.
+COPIED = 4096
+STATS = layout("stats")
+
+
+def let_go(engine: int, queue: int) -> None:
+    """The end of an engine that nobody has closed. Does not wait, because a finalizer must not.
+
+    In a forked child the library leaves the parent's alone.
+    """
+    lib.engine_release(engine)
+    lib.queue_destroy(queue)
+
+
+class Engine:
+    """An engine and one queue, with the calls that concern an exchange. Those are thread-safe.
+
+    Exchanges are kept by token until their last event. `guard` is held during calls that need the engine, so that none
+    is under way when it is destroyed; it is reentrant, because a finalizer may run inside.
+    """
+
+    def __init__(self, options: Mapping[str, OptionValue]) -> None:
+        with Config(options) as config:
+            self.engine = config.make("engine_new")
+        scratch = take()
+        try:
+            code = lib.queue_new(self.engine, scratch.address)
+            self.queue, _ = POINTERS.unpack_from(scratch.buffer)
+        finally:
+            give(scratch)
+        if code < 0:
+            lib.engine_destroy(self.engine)
+            check(code)
+        self.fd = lib.queue_fd(self.queue)
+        self.guard = threading.RLock()
+        self.closed = False
+        #: Whether this is a forked child and the engine the parent's.
+        self.forked = False
+        self.tokens = count(1)
+        #: Where the events of a batch stand, oldest first.
+        self.events = bytearray(BATCH * EVENT.size)
+        self.window = memoryview(self.events)
+        self.events_address, self._pinned = pin(self.events)
+        self._finalizer = weakref.finalize(self, let_go, self.engine, self.queue)
+        self._finalizer.atexit = False
+        _engines.add(self)
+
+    def register(self, exchange: Exchange) -> None:
+        """Let events with the exchange's token reach it."""
+        raise NotImplementedError
+
+    def forget(self, token: int) -> None:
+        """No event with this token comes any more."""
+        raise NotImplementedError
+
+    def disown(self, exchange: Exchange) -> None:
+        """Let further events of the exchange be released; nobody waits for them."""
+        raise NotImplementedError
+
+    def submit(self, request: Prepared, exchange: Exchange, collect: bool) -> None:
+        """Hand a request to the library. On return the exchange is under way; on an exception it is not."""
+        method, url, target, block, flags, body, length, tail = request
+        upload = None
+        pointer, offset, fd, text = 0, 0, -1, b""
+        if body is not None:
+            if isinstance(body, (bytes, memoryview)):
+                if length > COPIED:
+                    pointer, exchange.kept = pin(body)
+                    exchange.kept = (exchange.kept, body)
+                else:
+                    text = bytes(body)
+            elif isinstance(body, FileBody):
+                offset, fd = body.offset, body.fd
+            else:
+                upload = Upload(exchange, body)
+        if collect:
+            flags |= c.REQ_COLLECT
+        texts = b"".join((url, method, target, block, text))
+        record = REQUEST_SHORT if tail is None else REQUEST
+        start = record.size + POINTERS.size
+        rest: tuple[int, ...] = ()
+        more = b""
+        scratch = take(start + len(texts) + (0 if tail is None else room_for(tail)))
+        try:
+            at = scratch.address + start
+            end = start + len(texts)
+            if tail is not None:
+                rest, more = place_tail(tail, scratch.address + end)
+                scratch.buffer[end : end + len(more)] = more
+            scratch.buffer[start:end] = texts
+            token = exchange.token = next(self.tokens)
+            self.register(exchange)
+            a, b = at + len(url), at + len(url) + len(method)
+            d = b + len(target)
+            record.pack_into(
+                scratch.buffer,
+                0,
+                record.size,
+                flags,
+                token,
+                at,
+                len(url),
+                a,
+                len(method),
+                b if target else 0,
+                len(target),
+                0,
+                0,
+                d if block else 0,
+                len(block),
+                pointer or (d + len(block) if text else 0),
+                length,
+                offset,
+                fd,
+                0,
+                *rest,
+            )
+            POINTERS.pack_into(scratch.buffer, record.size, 0, 0)
+            try:
+                code = self.locked_submit(scratch.address, record.size)
+                exchange.xid, error = POINTERS.unpack_from(scratch.buffer, record.size)
+                check(code, error)
+            except BaseException:
+                # It may be under way, if a signal's handler has raised right behind the call.
+                xid, _ = POINTERS.unpack_from(scratch.buffer, record.size)
+                if xid:
+                    exchange.xid = xid
+                    self.abandon(exchange)
+                else:
+                    self.forget(token)
+                    exchange.done = True
+                raise
+        finally:
+            give(scratch)
+        exchange.upload = upload
+
+    def locked_submit(self, request: int, size: int) -> int:
+        xid = request + size
+        with self.guard:
+            if self.closed:
+                raise EngineClosedError("the client was closed")
+            return lib.submit(self.engine, self.queue, request, 1, 0, xid, xid + POINTERS.size // 2)
+
+    def body_write(self, xid: int, piece: bytes) -> int:
+        address, _pinned = pin(piece)
+        with self.guard:
+            return c.E_NOT_FOUND if self.closed else lib.body_write(self.engine, xid, address, len(piece))
+
+    def body_end(self, xid: int) -> int:
+        with self.guard:
+            return c.E_NOT_FOUND if self.closed else lib.body_end(self.engine, xid, 0, 0, 0)
+
+    def abandon(self, exchange: Exchange) -> None:
+        """Cancel an exchange of which nobody wants to hear any more. May be called on any thread, in finalizers too."""
+        if exchange.done:
+            return
+        exchange.upload = None
+        self.disown(exchange)
+        with self.guard:
+            if not self.closed and exchange.xid:
+                lib.cancel(self.engine, exchange.xid)
+        exchange.drop_pieces()
+
+    def stats(self) -> dict[str, int]:
+        with self.guard:
+            words = None if self.closed else words_of(lib.engine_stats, self.engine, STATS)
+        if words is None:
+            raise ForkedError("the client belongs to the parent") if self.forked else EngineClosedError("it was closed")
+        return dict(zip(fields("stats")[2:], words[2:]))
+
+    def take_events(self, wait_ns: int | None) -> int:
+        """Move events from the queue to `events`; wait for them unless `wait_ns` is None. How many, or a code."""
+        if wait_ns is None:
+            return lib.queue_drain(self.queue, self.events_address, BATCH, EVENT.size)
+        return lib.queue_wait(self.queue, self.events_address, BATCH, EVENT.size, wait_ns)
+
+    def destroy(self) -> None:
+        """End the engine; every exchange has its last event in the queue then. Nobody may wait for events."""
+        if self._finalizer.detach() is not None:
+            lib.engine_destroy(self.engine)
+
+    def destroy_queue(self) -> None:
+        lib.queue_destroy(self.queue)
+
+
+def room_for(tail: Tail) -> int:
+    return sum(len(text or b"\0") for text in (tail.unix_path, tail.connect_to, tail.local_address, tail.interface))
+
+
+def place_tail(tail: Tail, address: int) -> tuple[tuple[int, ...], bytes]:
+    """The fields of a request behind `reserved`, with texts that are to stand at `address`."""
+    more = bytearray()
+
+    def text(value: bytes | None) -> tuple[int, int]:
+        if value is None:
+            return 0, 0
+        at = address + len(more)
+        # Nothing stands at the address of an empty text, but there is one.
+        more.extend(value or b"\0")
+        return at, len(value)
+
+    unix, connect, local, interface = (
+        text(value) for value in (tail.unix_path, tail.connect_to, tail.local_address, tail.interface)
+    )
+    tls = 0 if tail.tls is None else tail.tls.address
+    return (*unix, tail.recv_credit, tail.collect_max, *tail.timeouts, tls, *connect, *local, *interface), bytes(more)
+
+
+class Making:
+    """What is held while a thread makes an engine that others may want, too."""
+
+    lock = threading.Lock()
+
+
+making = Making()
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def after_fork() -> None:
+    """In a child: the engines are the parent's. Their clients make new ones."""
+    for engine in list(_engines):
+        engine.forked = True
+    # A thread that exists in the parent alone may hold it.
+    making.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=after_fork)

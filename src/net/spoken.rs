@@ -1,0 +1,68 @@
+//! What is spoken on a connection: HTTP/1.1, or nothing but bytes.
+#![forbid(unsafe_code)]
+
+use crate::proto::h1::H1;
+use crate::proto::raw::Raw;
+use crate::proto::{Eof, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
+use bytes::Bytes;
+
+#[derive(Debug)]
+pub enum Spoken {
+    H1(H1),
+    Raw(Raw),
+}
+
+// Idle connections are kept by the thousand.
+const _: () = assert!(size_of::<Spoken>() == size_of::<H1>());
+
+/// The same call to whichever it is.
+macro_rules! each {
+    ($self:expr, $proto:ident => $call:expr) => {
+        match $self {
+            Spoken::H1($proto) => $call,
+            Spoken::Raw($proto) => $call,
+        }
+    };
+}
+
+impl Spoken {
+    pub fn open(&mut self, now: Tick, request: &RequestRef<'_>, out: &mut Out) -> Result<StreamKey, Fault> {
+        each!(self, p => p.open(now, request, out))
+    }
+
+    pub fn body(&mut self, s: StreamKey, chunk: Bytes, end: bool, out: &mut Out) -> Result<(), Fault> {
+        each!(self, p => p.body(s, chunk, end, out))
+    }
+
+    pub fn body_trailers(&mut self, s: StreamKey, block: &[u8], out: &mut Out) -> Result<(), Fault> {
+        each!(self, p => p.body_trailers(s, block, out))
+    }
+
+    pub fn recv(&mut self, now: Tick, input: &[u8], sink: &mut impl Sink, out: &mut Out) -> Result<usize, Fault> {
+        each!(self, p => p.recv(now, input, sink, out))
+    }
+
+    pub fn unsaid(&self) -> bool {
+        each!(self, p => p.unsaid())
+    }
+
+    pub fn eof(&mut self, now: Tick, how: Eof, sink: &mut impl Sink) -> Result<(), Fault> {
+        each!(self, p => p.eof(now, how, sink))
+    }
+
+    pub fn cancel(&mut self, s: StreamKey, out: &mut Out) -> crate::proto::Cancelled {
+        each!(self, p => p.cancel(s, out))
+    }
+
+    pub fn reusable(&self) -> bool {
+        each!(self, p => p.reusable())
+    }
+
+    /// How long the peer keeps the connection while it is idle, as far as it told.
+    pub fn kept_seconds(&self) -> Option<u32> {
+        match self {
+            Spoken::H1(h1) => h1.kept_seconds(),
+            Spoken::Raw(_) => None,
+        }
+    }
+}
