@@ -130,7 +130,7 @@ int main(void)
             if (drive == 1 && p.body.len >= request.recv_credit)
                 CHECK(!is_readable(fd));
         }
-        chttp_xid waiting = submit_get(p.engine, p.queue, url, CHTTP_REQ_COLLECT, 7);
+        chttp_xid waiting = submit_get(p.engine, p.queue, hang, CHTTP_REQ_COLLECT, 7);
         CHECK_EQ(chttp_cancel(p.engine, waiting), 0);
         CHECK_EQ(polled(fd, GUARD_MS), POLLIN);
         for (int destroy = 0; destroy <= 3; destroy++)
