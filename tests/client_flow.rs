@@ -124,6 +124,35 @@ fn nothing_is_read_without_credit() {
     w.close();
 }
 
+/// While a body comes faster than it is read, it is received in larger blocks, but never in larger ones than its credit.
+#[test]
+fn a_flood_comes_in_larger_pieces_as_far_as_credit_goes() {
+    let len = 3 << 20;
+    for (credit, largest) in [(100_000, Pool::RECEIVE), (u64::MAX, Pool::BULK)] {
+        for answer in answers(len) {
+            let mut w = World::serving(Script::new().expect_head().send(answer).fin());
+            w.hold = true;
+            let xid = w.submit(&Ask { credit, ..get() });
+            let mut longest = 0;
+            while w.log(xid).end.is_none() {
+                w.settle();
+                let held = &w.logs[&xid].held;
+                longest = held.iter().map(|(event, _)| event.len as usize).max().unwrap_or(0).max(longest);
+                w.release(xid);
+            }
+            w.log(xid).assert_ok(200, &body(len));
+            assert!(longest <= largest, "{longest} with a credit of {credit}");
+            w.close();
+        }
+    }
+    let mut w = World::serving(Script::new().expect_head().send(answers(len)[0].clone()));
+    w.hold = true;
+    let xid = w.submit(&Ask { credit: u64::MAX, ..get() });
+    w.finish(xid);
+    assert!(w.logs[&xid].held.iter().any(|(event, _)| event.len as usize == Pool::BULK));
+    w.close();
+}
+
 fn connect() -> Ask {
     Ask { load: Load::Tunnel, ..ask("CONNECT", HOST) }
 }
@@ -276,6 +305,9 @@ impl Receiver for Late {
     }
     fn paused(&mut self) -> bool {
         false
+    }
+    fn room(&mut self) -> u64 {
+        u64::MAX
     }
     fn memory(&mut self) -> &mut Pool {
         &mut self.memory

@@ -53,6 +53,9 @@ impl Receiver for Ear {
     fn paused(&mut self) -> bool {
         false
     }
+    fn room(&mut self) -> u64 {
+        u64::MAX
+    }
     fn memory(&mut self) -> &mut Pool {
         &mut self.memory
     }

@@ -365,6 +365,16 @@ impl Receiver for ExchangeSink<'_> {
         self.denied
     }
 
+    fn room(&mut self) -> u64 {
+        // Being asked must not end a collection that is just full.
+        match self.exchange.as_deref() {
+            Some(Exchange { delivery: Delivery::Collect(Some(obj)), request, .. }) => {
+                request.collect_max - obj.get().body_len()
+            }
+            _ => self.available(),
+        }
+    }
+
     fn memory(&mut self) -> &mut Pool {
         self.memory
     }

@@ -133,6 +133,9 @@ impl Default for Pool {
 impl Pool {
     /// Payload bytes of the blocks that a reactor receives into.
     pub const RECEIVE: usize = 64 << 10;
+    /// As `RECEIVE`, while a large body comes faster than it is read. Each call costs the kernel the same, and the window
+    /// opens in larger steps: *measured*, a quarter less time for a download.
+    pub const BULK: usize = 256 << 10;
     /// Payload bytes of the largest pooled block.
     pub const LARGEST: usize = CLASSES[CLASSES.len() - 1];
 

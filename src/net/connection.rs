@@ -95,6 +95,8 @@ pub struct Conn<S> {
     pub(super) sends_on: bool,
     /// Bytes arrived since the last request was opened.
     pub(super) heard: bool,
+    /// The last receive filled a block: more is worth a larger one.
+    pub(super) bulk: bool,
     /// The socket took bytes since the last request was opened.
     pub(super) request_left: bool,
     /// Our sending side is to be closed once `pending` is empty.
@@ -131,6 +133,7 @@ impl<S: Copy> Conn<S> {
             queued: false,
             sends_on: false,
             heard: false,
+            bulk: false,
             request_left: false,
             finishing: false,
             owner,

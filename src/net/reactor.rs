@@ -55,6 +55,8 @@ pub trait Receiver: Sink {
     fn denied(&self) -> bool;
     /// No credit is left: stop reading.
     fn paused(&mut self) -> bool;
+    /// Bytes of a body that it would take now.
+    fn room(&mut self) -> u64;
     fn memory(&mut self) -> &mut Pool;
 }
 
@@ -431,8 +433,12 @@ impl<B: Backend> Io<B> {
                 };
             }
             let secure = conn.tls.as_ref().map(|tls| tls.backlog());
-            let Some((mut block, have)) = Self::buffer(conn.kept.take(), secure, &mut self.scratch, sink.memory())
-            else {
+            let bulk = conn.bulk && sink.room() >= Pool::BULK as u64;
+            let buffer = match conn.kept.take() {
+                None if bulk => sink.memory().block(Pool::BULK).map(|block| (block, 0)),
+                kept => Self::buffer(kept, secure, &mut self.scratch, sink.memory()),
+            };
+            let Some((mut block, have)) = buffer else {
                 return Pumped::Lost(io::Error::from_raw_os_error(libc::ENOMEM));
             };
             let room = &mut block.unique().expect("a receive buffer is not shared")[have..];
@@ -464,6 +470,7 @@ impl<B: Backend> Io<B> {
                 }
                 Received::Plain { len: n, taken, drained } => {
                     conn.heard = true;
+                    conn.bulk = secure.is_none() && n >= Pool::RECEIVE;
                     sink.heard();
                     budget = budget.saturating_sub(taken);
                     if let Err(fault) = self.feed(id, block, 0, have + n, sink) {
