@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Generator
+from functools import partial
+from threading import get_ident
 from typing import Any, Callable, Protocol
 
 from ._engine import Engine
@@ -45,14 +47,26 @@ class Loop(Protocol):
 class AsyncioLoop:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiter = loop.create_future
+        self.waiter: Callable[[], asyncio.Future[None]] = loop.create_future
+        if type(loop).create_future is asyncio.BaseEventLoop.create_future:
+            # What that does, without a function of Python's around it.
+            self.waiter = partial(asyncio.Future, loop=loop)
         self.is_over = loop.is_closed
+        self.is_running = loop.is_running
+        #: The thread that it was last seen to run on.
+        self.thread = get_ident()
 
     def runs_here(self) -> bool:
+        # A thread runs one loop at a time. To ask which is a system call in some versions of Python.
+        if self.is_running() and self.thread == get_ident():
+            return True
         try:
-            return asyncio.get_running_loop() is self.loop
+            here = asyncio.get_running_loop() is self.loop
         except RuntimeError:
             return False
+        if here:
+            self.thread = get_ident()
+        return here
 
     def watch(self, fd: int, readable: Callable[[], object]) -> None:
         self.loop.add_reader(fd, readable)
@@ -141,7 +155,12 @@ class AsyncEngine(Engine):
     def __init__(self, options: dict[str, int | str | bytes], loop: Loop) -> None:
         super().__init__(options)
         self.exchanges: dict[int, Exchange] = {}
+        self.enter(loop)
+
+    def enter(self, loop: Loop) -> None:
         self.loop = loop
+        #: Makes what a task sleeps on until there is news of its exchange.
+        self.waiter = loop.waiter
         loop.watch(self.fd, self.drain)
 
     def register(self, exchange: Exchange) -> None:
@@ -159,11 +178,8 @@ class AsyncEngine(Engine):
         if exchange.upload is not None and exchange.can_write:
             await exchange.upload.pump_async()
             return
-        waiter = exchange.waiter = self.loop.waiter()
-        try:
-            await waiter
-        finally:
-            exchange.waiter = None
+        waiter = exchange.waiter = self.waiter()
+        await waiter
 
     def drain(self) -> None:
         """Take one batch of events, and wake whom they are for. If more wait, the descriptor is readable again."""
@@ -181,6 +197,8 @@ class AsyncEngine(Engine):
                 # Of the engine itself: ENGINE_DOWN has no object, and nothing else is asked for.
                 continue
             exchange.feed(record)
+            if exchange.done:
+                del exchanges[record[4]]
             waiter = exchange.waiter
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
@@ -200,8 +218,7 @@ class AsyncEngine(Engine):
             raise RuntimeError("the client is in use in another event loop")
         if not self.loop.is_over():
             self.loop.unwatch(self.fd)
-        self.loop = loop
-        loop.watch(self.fd, self.drain)
+        self.enter(loop)
 
     def close(self) -> None:
         """End all exchanges and the engine. Tasks that wait for one get `EngineClosedError`."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from ._async import AsyncEngine, running_loop
 from ._codes import EngineClosedError
 from ._config import UNSET, Limits, OptionValue, Path, Timeout, TimeoutTypes, TLSContext, Unset
-from ._engine import making
+from ._engine import Engine, making
 from ._exchange import Exchange
 from ._ffi import lib, text_at
 from ._headers import Headers, HeaderTypes
-from ._request import Defaults, ParamTypes, Prepared, RequestOptions, prepare
+from ._request import Defaults, ParamTypes, RequestOptions, full_url, prepare
 from ._response import AsyncStreamResponse, Response, StreamResponse
 from ._sync import SyncEngine
 
@@ -85,6 +85,8 @@ class BaseClient:
         self._options.update(options or {})
         fields = Headers({"User-Agent": f"c_http_core/{__version__}", "Accept": "*/*"})
         self._defaults = Defaults(base_url, fields.merged(headers or {}), params, auth, tls)
+        # Whether requests without options of their own are a method, a URL and the client's fields.
+        self._is_plain = auth is None and tls is None
         self._closed = False
 
     @property
@@ -96,9 +98,17 @@ class BaseClient:
     def is_closed(self) -> bool:
         return self._closed
 
-    def _prepared(self, method: str, url: str, options: RequestOptions) -> tuple[Prepared, str]:
-        prepared = prepare(self._defaults, method, url, options)
-        return prepared, prepared.url.decode()
+    def _submit(self, engine: Engine, method: str, url: str, options: RequestOptions, collect: bool) -> Exchange:
+        """Send a request on its way."""
+        defaults = self._defaults
+        if not options and self._is_plain:
+            exchange = Exchange(engine, method, full_url(defaults, url, None), not collect)
+            if engine.submit_plain(defaults.headers.block(), exchange, collect):
+                return exchange
+        prepared = prepare(defaults, method, url, options)
+        exchange = Exchange(engine, method, prepared.url.decode(), not collect)
+        engine.submit(prepared, exchange, collect)
+        return exchange
 
     def _check_open(self) -> None:
         if self._closed:
@@ -126,9 +136,7 @@ class Client(BaseClient):
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Make a request and wait for its whole answer, whatever its status. See `RequestOptions`."""
         engine = self._get_engine()
-        prepared, shown = self._prepared(method, url, options)
-        exchange = Exchange(engine, method, shown, streaming=False)
-        engine.submit(prepared, exchange, collect=True)
+        exchange = self._submit(engine, method, url, options, collect=True)
         try:
             while not exchange.done:
                 engine.step(exchange)
@@ -146,13 +154,11 @@ class Client(BaseClient):
         At the end of the block what was not read is given up.
         """
         engine = self._get_engine()
-        prepared, shown = self._prepared(method, url, options)
-        exchange = Exchange(engine, method, shown, streaming=True)
-        engine.submit(prepared, exchange, collect=False)
+        exchange = self._submit(engine, method, url, options, collect=False)
         try:
-            while exchange.head is None and not exchange.done:
+            while not exchange.head and not exchange.done:
                 engine.step(exchange)
-            if exchange.head is None and exchange.error is not None:
+            if not exchange.head and exchange.error is not None:
                 raise exchange.error
             response = StreamResponse(exchange)
             try:
@@ -226,12 +232,14 @@ class AsyncClient(BaseClient):
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Make a request and wait for its whole answer, whatever its status. See `RequestOptions`."""
         engine = self._get_engine()
-        prepared, shown = self._prepared(method, url, options)
-        exchange = Exchange(engine, method, shown, streaming=False)
-        engine.submit(prepared, exchange, collect=True)
+        exchange = self._submit(engine, method, url, options, collect=True)
         try:
             while not exchange.done:
-                await engine.step(exchange)
+                if exchange.upload is None:
+                    waiter = exchange.waiter = engine.waiter()
+                    await waiter
+                else:
+                    await engine.step(exchange)
         except BaseException:
             engine.abandon(exchange)
             raise
@@ -248,13 +256,11 @@ class AsyncClient(BaseClient):
         At the end of the block what was not read is given up.
         """
         engine = self._get_engine()
-        prepared, shown = self._prepared(method, url, options)
-        exchange = Exchange(engine, method, shown, streaming=True)
-        engine.submit(prepared, exchange, collect=False)
+        exchange = self._submit(engine, method, url, options, collect=False)
         try:
-            while exchange.head is None and not exchange.done:
+            while not exchange.head and not exchange.done:
                 await engine.step(exchange)
-            if exchange.head is None and exchange.error is not None:
+            if not exchange.head and exchange.error is not None:
                 raise exchange.error
             response = AsyncStreamResponse(exchange)
             try:

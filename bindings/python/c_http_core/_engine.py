@@ -17,6 +17,8 @@ from ._failures import check
 from ._ffi import lib, pin
 from ._memory import give, take, words_of
 from ._records import EVENT, POINTERS, REQUEST, REQUEST_SHORT, fields, layout
+from ._request import METHODS
+from ._template import ERROR, ROOM, XID, Template
 from ._upload import Upload
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ class Engine:
         #: Whether this is a forked child and the engine the parent's.
         self.forked = False
         self.tokens = count(1)
+        #: By whether the answer is collected, and by method.
+        self.templates: tuple[dict[str, Template], dict[str, Template]] = ({}, {})
         #: Where the events of a batch stand, oldest first.
         self.events = bytearray(BATCH * EVENT.size)
         self.window = memoryview(self.events)
@@ -151,18 +155,51 @@ class Engine:
                 exchange.xid, error = POINTERS.unpack_from(scratch.buffer, record.size)
                 check(code, error)
             except BaseException:
-                # It may be under way, if a signal's handler has raised right behind the call.
-                xid, _ = POINTERS.unpack_from(scratch.buffer, record.size)
-                if xid:
-                    exchange.xid = xid
-                    self.abandon(exchange)
-                else:
-                    self.forget(token)
-                    exchange.done = True
+                self.give_up(exchange, POINTERS.unpack_from(scratch.buffer, record.size)[0])
                 raise
         finally:
             give(scratch)
         exchange.upload = upload
+
+    def submit_plain(self, block: bytes, exchange: Exchange, collect: bool) -> bool:
+        """The same for a request that is nothing but a method, a URL in ASCII and fields: False if it is none of those
+        that are packed once."""
+        method, url = exchange.method, exchange.url
+        if len(url) > ROOM:
+            return False
+        template = self.templates[collect].get(method)
+        if template is None or template.block is not block:
+            if method not in METHODS:
+                return False
+            template = Template(METHODS[method], block, c.REQ_COLLECT if collect else 0)
+            self.templates[collect][method] = template
+        token = exchange.token = next(self.tokens)
+        template.fill(token, url)
+        words = template.words
+        self.register(exchange)
+        try:
+            if self.closed:
+                raise EngineClosedError("the client was closed")
+            code = lib.submit(
+                self.engine, self.queue, template.address, 1, 0, template.xid_address, template.error_address
+            )
+            exchange.xid = words[XID]
+            if code:
+                error, words[ERROR] = words[ERROR], 0
+                check(code, error)
+        except BaseException:
+            self.give_up(exchange, words[XID])
+            raise
+        return True
+
+    def give_up(self, exchange: Exchange, xid: int) -> None:
+        """A submission failed, or a signal's handler has raised; then it may be under way all the same."""
+        if xid:
+            exchange.xid = xid
+            self.abandon(exchange)
+        else:
+            self.forget(exchange.token)
+            exchange.done = True
 
     def locked_submit(self, request: int, size: int) -> int:
         xid = request + size

@@ -9,6 +9,7 @@ from . import _table as c
 from ._failures import failure
 from ._ffi import bytes_at, lib
 from ._memory import Owned
+from ._table import EF_TERMINAL, EV_RESPONSE
 
 if TYPE_CHECKING:
     from ._engine import Engine
@@ -36,8 +37,10 @@ class Exchange:
     """The state of one exchange. What it holds of the library's objects it owns."""
 
     __slots__ = (
+        "_release",
         "body",
         "can_write",
+        "copies",
         "done",
         "elapsed_ns",
         "engine",
@@ -45,10 +48,10 @@ class Exchange:
         "head",
         "inbox",
         "kept",
+        "length",
         "method",
         "pieces",
         "status",
-        "streaming",
         "token",
         "trailers",
         "upload",
@@ -57,21 +60,25 @@ class Exchange:
         "xid",
     )
 
+    #: Events that nobody has looked at yet, where others than the owner take them from the queue.
+    inbox: deque[Record]
+
     def __init__(self, engine: Engine, method: str, url: str, streaming: bool) -> None:
         self.engine = engine
         self.method = method
         self.url = url
-        #: Whether pieces of the body stay where they are until somebody reads them.
-        self.streaming = streaming
         self.token = 0
         self.xid = 0
         self.status = 0
-        self.head: Owned | None = None
+        #: The response object; 0 before there is one.
+        self.head = 0
         self.trailers: Owned | None = None
-        #: The body of a collected answer, borrowed from `head`: address and length.
-        self.body: tuple[int, int] | None = None
-        #: Pieces that were not read yet; if not `streaming`, copies of all of them.
-        self.pieces: deque[Piece] | list[bytes] = deque() if streaming else []
+        #: The body of a collected answer, borrowed from `head`: its address, 0 for none, and its length.
+        self.body = self.length = 0
+        #: Pieces that stay where they are until somebody reads them; None if they are copied.
+        self.pieces: deque[Piece] | None = deque() if streaming else None
+        #: The pieces of an answer that was to be collected and turned out too large.
+        self.copies: list[bytes] | None = None
         self.done = False
         self.error: Exception | None = None
         self.elapsed_ns = 0
@@ -79,24 +86,24 @@ class Exchange:
         #: What the library borrows of the request's body.
         self.kept: object = None
         self.upload: Upload | None = None
-        #: Events that nobody has looked at yet, where others than the owner take them from the queue.
-        self.inbox: deque[Record] = deque()
         self.waiter: Waiter | None = None
+        # Held here because a module may be empty when the last objects go.
+        self._release = lib.release
 
     def feed(self, record: Record) -> None:
         """Take note of an event, and take over its object."""
         kind, flags, arg, _, _, error, _, data, length, obj, aux = record
-        if kind == c.EV_RESPONSE:
-            self.head, self.body, self.status = Owned(obj), (data, length), arg
+        if kind == EV_RESPONSE:
+            self.head, self.status, self.body, self.length = obj, arg, data, length
         elif kind == c.EV_BODY:
-            pieces = self.pieces
-            if isinstance(pieces, deque):
-                pieces.append((obj, data, length))
+            if self.pieces is not None:
+                self.pieces.append((obj, data, length))
             else:
-                pieces.append(bytes_at(data, length))
+                self.copies = self.copies or []
+                self.copies.append(bytes_at(data, length))
                 lib.release(obj)
         elif kind == c.EV_HEADERS:
-            self.head, self.status = Owned(obj), arg
+            self.head, self.status = obj, arg
         elif kind == c.EV_DONE:
             if error:
                 self.error = failure(error, obj)
@@ -109,21 +116,21 @@ class Exchange:
             self.kept = None
         elif obj:
             lib.release(obj)
-        if flags & c.EF_TERMINAL:
+        if flags & EF_TERMINAL:
             self.done = True
             self.elapsed_ns = aux
             self.kept = None
-            self.engine.forget(self.token)
 
     def drop_pieces(self) -> None:
         """Release what was not read. The engine may go on with it, so the exchange is to be cancelled before."""
-        pieces = self.pieces
-        if isinstance(pieces, deque):
-            while pieces:
-                lib.release(pieces.popleft()[0])
+        while self.pieces:
+            self._release(self.pieces.popleft()[0])
 
     def __del__(self) -> None:
-        self.drop_pieces()
+        if self.head:
+            self._release(self.head)
+        if self.pieces:
+            self.drop_pieces()
 
 
 def discard(record: Record) -> None:

@@ -12,7 +12,7 @@ from ._body import Body, Content, Data, FileBody, as_body, encode_form, encode_j
 from ._config import UNSET, Path, Timeout, TimeoutTypes, TLSContext, Unset
 from ._headers import Headers, HeaderTypes
 
-__all__ = ["Defaults", "Prepared", "RequestOptions", "prepare"]
+__all__ = ["METHODS", "Defaults", "Prepared", "RequestOptions", "full_url", "prepare"]
 
 ParamTypes = Union[Data, str]
 
@@ -103,9 +103,7 @@ RARE = frozenset(
 
 
 def prepare(defaults: Defaults, method: str, url: str, options: RequestOptions) -> Prepared:
-    params = options.get("params")
-    if defaults.base_url or defaults.params or params or not url.isascii() or " " in url:
-        url = absolute(defaults, url, params)
+    url = full_url(defaults, url, options.get("params"))
     headers, body, flags, length = defaults.headers, None, 0, 0
     if options:
         if given := options.get("headers"):
@@ -181,8 +179,10 @@ def encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
 
 
-def absolute(defaults: Defaults, url: str, params: ParamTypes | None) -> str:
+def full_url(defaults: Defaults, url: str, params: ParamTypes | None) -> str:
     """The URL with its query, in ASCII."""
+    if not (defaults.base_url or defaults.params or params) and url.isascii() and " " not in url:
+        return url
     if defaults.base_url and "://" not in url.split("?", 1)[0]:
         url = f"{defaults.base_url.rstrip('/')}/{url.lstrip('/')}" if url else defaults.base_url
     query = "&".join(part for part in (query_of(defaults.params), query_of(params)) if part)
@@ -193,7 +193,9 @@ def absolute(defaults: Defaults, url: str, params: ParamTypes | None) -> str:
 
 
 def query_of(params: ParamTypes | None) -> str:
-    return params.lstrip("?") if isinstance(params, str) else encode_form(params or {})
+    if not params:
+        return ""
+    return params.lstrip("?") if isinstance(params, str) else encode_form(params)
 
 
 def escaped(url: str) -> str:

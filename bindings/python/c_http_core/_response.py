@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from email.message import Message
@@ -108,34 +107,32 @@ class Response:
     content is not decoded.
     """
 
-    __slots__ = ("__weakref__", "_content", "_encoding", "_exchange", "_head", "_headers")
+    __slots__ = ("__weakref__", "_content", "_encoding", "_exchange", "_headers", "status_code")
 
     def __init__(self, exchange: Exchange) -> None:
-        assert exchange.head is not None
         self._exchange = exchange
-        self._head = exchange.head
+        #: The status, 100 to 999.
+        self.status_code = exchange.status
         self._headers: Headers | None = None
         self._content: bytes | None = None
         self._encoding: str | None = None
 
     @property
-    def status_code(self) -> int:
+    def status(self) -> int:
         """The status, 100 to 999."""
-        return self._exchange.status
-
-    status = status_code
+        return self.status_code
 
     @property
     def reason_phrase(self) -> str:
         """What the server says beside the status; of no meaning."""
-        return text_of(lib.response_reason, self._head.obj)
+        return text_of(lib.response_reason, self._exchange.head)
 
     reason = reason_phrase
 
     @property
     def http_version(self) -> str:
         """ "HTTP/1.0" or "HTTP/1.1"."""
-        version = lib.response_version(self._head.obj)
+        version = lib.response_version(self._exchange.head)
         return f"HTTP/{version // 10}.{version % 10}" if version < 20 else f"HTTP/{version // 10}"
 
     @property
@@ -152,7 +149,7 @@ class Response:
     def headers(self) -> Headers:
         """The header fields, in the order and case in which they came."""
         if self._headers is None:
-            self._headers = headers_of(self._head.obj)
+            self._headers = headers_of(self._exchange.head)
         return self._headers
 
     @property
@@ -199,21 +196,21 @@ class Response:
     def content(self) -> bytes:
         """The body."""
         if self._content is None:
-            body, pieces = self._exchange.body, self._exchange.pieces
-            if body is not None:
-                self._content = bytes_at(*body) if body[1] else b""
-            elif isinstance(pieces, list):
-                self._content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                pieces.clear()
+            exchange = self._exchange
+            if exchange.body:
+                self._content = bytes_at(exchange.body, exchange.length)
+            elif exchange.pieces is None:
+                self._content, exchange.copies = b"".join(exchange.copies or ()), None
             else:
                 raise ResponseNotRead("the body was not read")
         return self._content
 
     def view(self) -> memoryview:
         """The body without a copy where that is cheaper. It stays valid whatever becomes of the client."""
-        body = self._exchange.body
-        if self._content is None and body is not None and body[1] >= VIEWED:
-            return view(*body, self._head)
+        exchange = self._exchange
+        if self._content is None and exchange.length >= VIEWED:
+            lib.retain(exchange.head)
+            return view(exchange.body, exchange.length, Owned(exchange.head))
         return memoryview(self.content)
 
     @property
@@ -276,13 +273,13 @@ class Response:
     @property
     def timing(self) -> Timing:
         """Where the time went."""
-        words = words_of(lib.response_timing, self._head.obj, TIMING) or (0,) * 8
+        words = words_of(lib.response_timing, self._exchange.head, TIMING) or (0,) * 8
         return Timing(*(word / 1e9 for word in (*words[2:], self._exchange.elapsed_ns)))
 
     @property
     def connection(self) -> Connection:
         """The connection that the answer came over."""
-        obj = self._head.obj
+        obj = self._exchange.head
         return Connection(
             text_of(lib.response_peer, obj),
             text_of(lib.response_local, obj),
@@ -294,7 +291,7 @@ class Response:
     @property
     def tls(self) -> TLSInfo | None:
         """What was agreed on for TLS; None for a plain connection."""
-        words = words_of(lib.response_tls, self._head.obj, TLS_INFO)
+        words = words_of(lib.response_tls, self._exchange.head, TLS_INFO)
         if words is None:
             return None
         _, version, resumed, _, *texts = words
@@ -360,7 +357,7 @@ class Streamed(Response):
     @property
     def content_length(self) -> int | None:
         """The length that was announced for the body; None if there was none."""
-        length = lib.response_content_length(self._head.obj)
+        length = lib.response_content_length(self._exchange.head)
         return None if length < 0 else length
 
     def _begin(self) -> None:
@@ -375,7 +372,6 @@ class Streamed(Response):
         if self._closed:
             raise StreamClosed("the answer was closed while its body was read")
         exchange = self._exchange
-        assert isinstance(exchange.pieces, deque)
         if exchange.pieces:
             return exchange.pieces.popleft()
         if exchange.done:

@@ -58,7 +58,12 @@ class SyncEngine(Engine):
         self.destroyed = False
 
     def register(self, exchange: Exchange) -> None:
-        self.inboxes[exchange.token] = exchange.inbox
+        self.inboxes[exchange.token] = exchange.inbox = deque()
+
+    def submit_plain(self, block: bytes, exchange: Exchange, collect: bool) -> bool:
+        # Other threads use the same templates.
+        with self.guard:
+            return super().submit_plain(block, exchange, collect)
 
     def forget(self, token: int) -> None:
         self.inboxes.pop(token, None)
@@ -81,6 +86,8 @@ class SyncEngine(Engine):
             self.sleep(exchange)
         while inbox:
             exchange.feed(inbox.popleft())
+        if exchange.done:
+            self.forget(exchange.token)
 
     def sleep(self, exchange: Exchange) -> None:
         token, inbox = exchange.token, exchange.inbox

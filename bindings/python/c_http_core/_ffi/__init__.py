@@ -51,9 +51,9 @@ class Library:
     def __init__(self, functions: dict[str, Callable[..., int]]) -> None:
         self.__dict__.update(functions)
 
-    def __getattr__(self, name: str) -> Callable[..., int]:
-        """For the type checker: all that are there were found before this is asked."""
-        raise AttributeError(name)
+    if TYPE_CHECKING:
+        # A class that has this at run time looks up every attribute the slow way.
+        def __getattr__(self, name: str) -> Callable[..., int]: ...
 
 
 def choose() -> Backend:

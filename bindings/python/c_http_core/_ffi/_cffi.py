@@ -26,7 +26,10 @@ TYPES = {
     "N": "size_t",
     "P": "uintptr_t",
 }
+unpack: Any = ffi.unpack
 CHARS, ARRAY, ADDRESS = (ffi.typeof(name) for name in ("char *", "char[]", "uintptr_t"))
+# Where addresses are counted from: adding to a pointer costs less than a cast.
+NOWHERE: Any = ffi.cast(CHARS, 0)
 
 
 def forget(_owner: object, _pointer: object) -> None:
@@ -38,7 +41,8 @@ class CffiBackend:
 
     def load(self, path: str) -> dict[str, Callable[..., int]]:
         # The second argument is what dlopen() is told, 0 being RTLD_NOW.
-        library = below.load_library(path, 0)
+        # It is kept, because the functions do not keep it loaded.
+        library = self.library = below.load_library(path, 0)
         functions = {}
         for name, (result, arguments) in FUNCTIONS.items():
             parameters = ", ".join(TYPES[letter] for letter in arguments) or "void"
@@ -49,8 +53,9 @@ class CffiBackend:
         pinned = ffi.from_buffer(ARRAY, buffer)
         return int(ffi.cast(ADDRESS, pinned)), pinned
 
-    def bytes_at(self, address: int, length: int) -> bytes:
-        copy: bytes = ffi.unpack(ffi.cast(CHARS, address), length)
+    @staticmethod
+    def bytes_at(address: int, length: int) -> bytes:
+        copy: bytes = unpack(NOWHERE + address, length)
         return copy
 
     def text_at(self, address: int) -> bytes:
