@@ -220,6 +220,7 @@ class Engine:
     def abandon(self, exchange: Exchange) -> None:
         """Cancel an exchange of which nobody wants to hear any more. May be called on any thread, in finalizers too."""
         if exchange.done:
+            self.forget(exchange.token)
             return
         exchange.upload = None
         self.disown(exchange)

@@ -61,7 +61,7 @@ class Exchange:
     )
 
     #: Events that nobody has looked at yet, where others than the owner take them from the queue.
-    inbox: deque[Record]
+    inbox: list[Record]
 
     def __init__(self, engine: Engine, method: str, url: str, streaming: bool) -> None:
         self.engine = engine

@@ -6,7 +6,7 @@ Others sleep until they have mail, or are given the lead. The GIL is not held in
 A signal's handler may raise (KeyboardInterrupt is the usual one) between any two steps of Python, also right behind a
 wait that has taken events from the library, which would be lost then, those of other threads too. So events are moved
 in steps that Python cannot interrupt, each of which leaves a trace of whether it was done, and `recover` does what is
-left.
+left. The lead, too, is taken by one step that says who has it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ __all__ = ["SyncEngine"]
 NO_EVENTS: Final = bytes(BATCH * EVENT.size)
 TOKEN: Final = itemgetter(4)
 END: Final[Record] = (0,) * 11
+LEADER: Final = 0
 
 
-class Inboxes(dict[int, "deque[Record]"]):
+class Inboxes(dict[int, "list[Record]"]):
     """By token. What belongs to nobody is thrown away."""
 
     def __init__(self) -> None:
-        self.discarded: deque[Record] = deque()
+        self.discarded: list[Record] = []
 
-    def __missing__(self, token: int) -> deque[Record]:
+    def __missing__(self, token: int) -> list[Record]:
         return self.discarded
 
 
@@ -50,20 +51,23 @@ class SyncEngine(Engine):
         self.inboxes = Inboxes()
         #: Events on their way from `events` to the inboxes.
         self.batch: deque[Record] = deque()
-        self.mutex = threading.Lock()
-        #: The token of the exchange whose thread has the lead; 0 for nobody's.
-        self.leader = 0
+        #: The first of the words of each event, which has its kind in it.
+        self.kinds = self.window.cast("Q")[:: EVENT.size // 8]
+        #: At LEADER the token of the exchange whose thread has the lead, or of whoever ends the engine.
+        self.lead: dict[int, int] = {}
         #: Whose threads sleep, and the locks that they sleep on.
         self.followers: dict[int, tuple[Exchange, threading.Lock]] = {}
+        #: Held while the queue is used without the lead, and while it is destroyed.
+        self.mutex = threading.Lock()
         self.destroyed = False
 
     def register(self, exchange: Exchange) -> None:
-        self.inboxes[exchange.token] = exchange.inbox = deque()
+        self.inboxes[exchange.token] = exchange.inbox = []
 
     def submit_plain(self, block: bytes, exchange: Exchange, collect: bool) -> bool:
         # Other threads use the same templates.
         with self.guard:
-            return super().submit_plain(block, exchange, collect)
+            return Engine.submit_plain(self, block, exchange, collect)
 
     def forget(self, token: int) -> None:
         self.inboxes.pop(token, None)
@@ -71,7 +75,7 @@ class SyncEngine(Engine):
     def disown(self, exchange: Exchange) -> None:
         self.inboxes.pop(exchange.token, None)
         while exchange.inbox:
-            record = exchange.inbox.popleft()
+            record = exchange.inbox.pop(0)
             if record[1] & c.EF_TERMINAL:
                 exchange.done = True
             discard(record)
@@ -85,50 +89,59 @@ class SyncEngine(Engine):
         if not inbox:
             self.sleep(exchange)
         while inbox:
-            exchange.feed(inbox.popleft())
+            exchange.feed(inbox.pop(0))
         if exchange.done:
-            self.forget(exchange.token)
+            del self.inboxes[exchange.token]
 
     def sleep(self, exchange: Exchange) -> None:
         token, inbox = exchange.token, exchange.inbox
-        signal = threading.Lock()
         try:
-            with self.mutex:
+            if self.lead.setdefault(LEADER, token) == token:
+                while not inbox and not self.closed:
+                    self.turn(c.UNLIMITED, token)
                 if self.destroyed and not inbox:
                     raise EngineClosedError("the client was closed")
-                if self.leader:
-                    signal.acquire()
-                    self.followers[token] = exchange, signal
-                else:
-                    self.leader = token
-            if self.leader == token:
-                while not inbox and not self.closed:
-                    self.turn(c.UNLIMITED)
-            elif not inbox:
-                # Released by whoever brings mail or hands over the lead. A signal's handler runs in between.
-                signal.acquire()
+            else:
+                self.follow(exchange)
         finally:
-            with self.mutex:
-                self.followers.pop(token, None)
-                if self.leader == token:
-                    self.leader = 0
-                self.hand_over()
+            # Nothing is called before the lead is let go of, so that no handler of a signal runs.
+            if self.lead == {LEADER: token}:
+                del self.lead[LEADER]
+            if self.followers or self.closed:
+                try:
+                    self.hand_over(token)
+                except BaseException:
+                    # If that was a handler of a signal, the others still have to be told.
+                    self.hand_over(token)
+                    raise
 
-    def hand_over(self) -> None:
-        """Give the lead to somebody who sleeps; if the client was closed, end it. The mutex is held."""
-        if self.leader:
-            return
-        if self.closed and not self.destroyed:
+    def follow(self, exchange: Exchange) -> None:
+        """Sleep until whoever has the lead brings mail or lets go of it."""
+        signal = threading.Lock()
+        signal.acquire()
+        self.followers[exchange.token] = exchange, signal
+        # It may have happened before it could be told to us. A signal's handler runs while we wait.
+        if self.lead and not exchange.inbox:
+            signal.acquire()
+
+    def hand_over(self, token: int) -> None:
+        """Do not follow any more, give the lead to somebody who sleeps and, if the client was closed, end it."""
+        self.followers.pop(token, None)
+        if self.closed:
             self.end()
-        for _, signal in self.followers.values():
-            wake(signal)
-            break
+        if not self.lead:
+            for _, signal in list(self.followers.values()):
+                wake(signal)
+                break
 
-    def turn(self, wait_ns: int | None) -> None:
-        """Let the library work, and bring what comes to the inboxes. For whoever has the lead."""
+    def turn(self, wait_ns: int, token: int) -> None:
+        """Let the library work, and bring what comes to the inboxes. For whoever has the lead and an empty inbox."""
         try:
             count = self.take_events(wait_ns)
-            if count > 0:
+            if count == 1 and (record := EVENT.unpack_from(self.events))[4] == token:
+                self.inboxes[token].append(record)
+                self.kinds[0] = 0
+            elif count > 0:
                 self.batch.extend(EVENT.iter_unpack(self.window[: count * EVENT.size]))
                 self.window[: count * EVENT.size] = NO_EVENTS[: count * EVENT.size]
                 self.deliver()
@@ -141,27 +154,33 @@ class SyncEngine(Engine):
             self.closed = True
 
     def recover(self) -> None:
-        """Finish what `turn` was interrupted in. An event has a kind, and is wiped out once it is in `batch`."""
+        """Finish what `turn` was interrupted in. An event has a kind, and is wiped out once it is on its way."""
         while self.batch and self.batch[-1] is END:
             self.batch.pop()
-        found = [record for record in EVENT.iter_unpack(self.window) if record[0]]
+        # None is the last of its inbox but that of the leader's own, which goes there without a detour.
+        found = [record for record in EVENT.iter_unpack(self.window) if record[0] and not self.has(record)]
         if found and list(self.batch) != found:
             self.batch.extend(found)
         self.window[:] = NO_EVENTS
         self.deliver()
 
+    def has(self, record: Record) -> bool:
+        return self.inboxes[record[4]][-1:] == [record]
+
     def deliver(self) -> None:
         """Move `batch` to the inboxes: one call, in which no Python runs, and so no handler of a signal."""
         self.batch.append(END)
         tokens, records = tee(iter(self.batch.popleft, END))
-        deque(map(deque.append, map(self.inboxes.__getitem__, map(TOKEN, tokens)), records), maxlen=0)
+        deque(map(list.append, map(self.inboxes.__getitem__, map(TOKEN, tokens)), records), maxlen=0)
+        self.throw_away()
+        for exchange, signal in list(self.followers.values()):
+            if exchange.inbox:
+                wake(signal)
+
+    def throw_away(self) -> None:
         discarded = self.inboxes.discarded
         while discarded:
-            discard(discarded.popleft())
-        with self.mutex:
-            for exchange, signal in self.followers.values():
-                if exchange.inbox:
-                    wake(signal)
+            discard(discarded.pop())
 
     def close(self) -> None:
         """End all exchanges and the engine. Threads that wait for one get `EngineClosedError`."""
@@ -170,28 +189,34 @@ class SyncEngine(Engine):
         if self.forked:
             self.destroy()
             return
+        self.end()
         with self.mutex:
-            if self.leader:
-                # Its thread ends it.
+            if not self.destroyed:
+                # Whoever has the lead ends it.
                 lib.queue_wakeup(self.queue)
-            else:
-                self.hand_over()
 
     def end(self) -> None:
-        """The last events come to the inboxes. The mutex is held, and nobody has the lead."""
-        self.destroyed = True
-        self.destroy()
-        while (count := self.take_events(None)) > 0:
-            for record in EVENT.iter_unpack(self.window[: count * EVENT.size]):
-                inbox = self.inboxes[record[4]]
-                inbox.append(record)
-        while self.inboxes.discarded:
-            discard(self.inboxes.discarded.popleft())
-        self.destroy_queue()
-        for _, signal in self.followers.values():
-            wake(signal)
+        """End the engine, unless somebody has the lead, who does it then. The last events come to the inboxes."""
+        token = next(self.tokens)
+        try:
+            if self.lead.setdefault(LEADER, token) == token and not self.destroyed:
+                self.destroy()
+                while (count := self.take_events(None)) > 0:
+                    for record in EVENT.iter_unpack(self.window[: count * EVENT.size]):
+                        self.inboxes[record[4]].append(record)
+                self.throw_away()
+                with self.mutex:
+                    self.destroyed = True
+                    self.destroy_queue()
+                for _, signal in list(self.followers.values()):
+                    wake(signal)
+        finally:
+            if self.lead == {LEADER: token}:
+                del self.lead[LEADER]
 
 
 def wake(signal: threading.Lock) -> None:
-    if signal.locked():
+    try:
         signal.release()
+    except RuntimeError:
+        pass  # Somebody else did.
