@@ -2823,7 +2823,7 @@ int32_t chttp_response_tls(const struct chttp_response *response,
  * is whom to verify, a host name or an address; NULL for the host of the request, or the URL's; `tls_server_name` of `tls`
  * goes before both. `name_len` may be CHTTP_NUL_TERMINATED. The handshake may take `tls_timeout_ns` of the request.
  *
- * Context:   [any-thread]
+ * Context:   [any-ctx]
  * Ownership: everything is read during the call; `error`, unless NULL, receives an object that says why: release it.
  * Returns:   0 (an event follows); CHTTP_E_BAD_STATE (no open stream, closed on one side, or secured already),
  *            CHTTP_E_UNEXPECTED_DATA (bytes in the clear are left), CHTTP_E_NOT_FOUND, CHTTP_E_INVALID_ARG,
@@ -2841,7 +2841,7 @@ int32_t chttp_stream_start_tls(const struct chttp_engine *engine,
  * The descriptor under an open stream, to look at it or to set options of the socket. It stays the engine's: do not read,
  * write, close or poll it, and do not use it after the stream's terminal event was drained, or after cancelling.
  *
- * Context:   [any-thread]
+ * Context:   [any-ctx]
  * Returns:   the descriptor (>= 0); CHTTP_E_BAD_STATE (no open stream, or a mock), CHTTP_E_NOT_FOUND,
  *            CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
  * Since:     0.1

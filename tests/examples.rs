@@ -4,7 +4,7 @@
 mod programs;
 mod support;
 
-use programs::{SecureServer, Server, certificate, compile, file_of, run, run_with};
+use programs::{MailServer, SecureServer, Server, certificate, compile, file_of, run, run_with};
 use std::fs;
 use std::process::{Command, Stdio};
 use support::root;
@@ -68,6 +68,24 @@ fn mtls_shows_a_certificate_and_shares_sessions() {
         let (ok, text) = run(&mtls, &arguments, Stdio::null());
         assert!(!ok && text.contains(why), "{arguments:?}: {text}");
     }
+}
+
+#[test]
+fn starttls_secures_an_open_stream() {
+    let starttls = compile(&[&root().join("examples/starttls.c")], "examples/starttls");
+    let ca = certificate("ca.pem");
+    let mail = MailServer::start("starttls");
+    let address = |server: &MailServer, host: &str| format!("{host}:{}", server.port);
+    let (ok, text) = run(&starttls, &[&address(&mail, "localhost"), &ca], Stdio::null());
+    assert!(ok && text.starts_with("TLS 1.3, a certificate of "), "{text}");
+    assert!(text.ends_with(" bytes\n250-mail.test\r\n250-SMTPUTF8\r\n250 HELP\r\n"), "{text}");
+    let (ok, text) = run(&starttls, &[&address(&mail, "127.0.0.1")], Stdio::null());
+    assert!(!ok && text.starts_with("CHTTP_E_TLS_CERT_UNKNOWN_CA: "), "{text}");
+    let plain = MailServer::start("plain");
+    let (ok, text) = run(&starttls, &[&address(&plain, "localhost"), &ca], Stdio::null());
+    assert!(!ok && text == "it does not offer STARTTLS\n", "{text}");
+    let (ok, text) = run(&starttls, &["127.0.0.1:1", &ca], Stdio::null());
+    assert!(!ok && text.starts_with("CHTTP_E_CONNECT_REFUSED: "), "{text}");
 }
 
 #[test]

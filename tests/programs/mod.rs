@@ -113,6 +113,39 @@ impl Drop for SecureServer {
     }
 }
 
+/// A mail server with the demo's certificate; it ends with this value.
+pub struct MailServer {
+    child: Child,
+    pub port: String,
+}
+
+impl MailServer {
+    /// `offer` is "starttls", or anything else for a server that has none.
+    pub fn start(offer: &str) -> MailServer {
+        let mut child = Command::new("python3")
+            .args([
+                root().join("tests/programs/smtp.py").as_os_str(),
+                certificate("server.pem").as_ref(),
+                offer.as_ref(),
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 is installed (tests/deps.sh)");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("the server prints its port");
+        let port = line.trim().strip_prefix("port ").unwrap_or_else(|| panic!("not a port: {line:?}"));
+        MailServer { port: port.to_owned(), child }
+    }
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        drop(self.child.wait());
+    }
+}
+
 /// A file of the demo's certificates.
 pub fn certificate(name: &str) -> String {
     root().join("examples/demo/tls").join(name).to_str().expect("UTF-8").to_owned()
