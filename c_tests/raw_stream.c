@@ -72,6 +72,17 @@ static void say(chttp_engine *engine, chttp_xid xid, const char *text)
     CHECK_EQ(chttp_body_write(engine, xid, text, strlen(text)), 0);
 }
 
+/* Waits until everything that was written is the system's. */
+static void flush(chttp_engine *engine, chttp_queue *queue, chttp_xid xid)
+{
+    int32_t code;
+    while ((code = chttp_body_write(engine, xid, "", 0)) == CHTTP_E_AGAIN) {
+        chttp_event event = expect(queue, CHTTP_EV_WRITABLE);
+        event_free(&event);
+    }
+    CHECK_EQ(code, 0);
+}
+
 /* Reads until the text ends with `end`. */
 static void hear(chttp_queue *queue, const char *end)
 {
@@ -126,6 +137,7 @@ static void by_hand(chttp_engine *engine, chttp_queue *queue, const char *url)
     CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size), 0);
     CHECK_EQ(type, SOCK_STREAM);
     say(engine, xid, "GET / HTTP/1.1\r\nHost: x\r\n");
+    flush(engine, queue, xid);
     say(engine, xid, "Connection: close\r\n\r\n");
     hear(queue, "hello\n");
     chttp_event event = expect(queue, CHTTP_EV_STREAM_END);
@@ -190,6 +202,8 @@ static void midway(chttp_engine *engine, chttp_queue *queue, const char *url, co
     chttp_event event = expect(queue, CHTTP_EV_STREAM_TLS);
     look(event.obj);
     event_free(&event);
+    if (error == 0)
+        flush(engine, queue, xid);
     /* One that the server cuts may have ended by now. */
     int32_t again = chttp_stream_start_tls(engine, xid, NULL, NULL, 0, NULL);
     CHECK(again == CHTTP_E_BAD_STATE || (error != 0 && again == CHTTP_E_NOT_FOUND));

@@ -170,6 +170,7 @@ static void stuck(chttp_engine *engine, chttp_queue *queue)
     while (chttp_body_write(engine, xid, piece, sizeof piece) != CHTTP_E_AGAIN) {
     }
     CHECK_EQ(chttp_body_write(engine, xid, "x", 1), CHTTP_E_AGAIN);
+    CHECK_EQ(chttp_body_write(engine, xid, "", 0), CHTTP_E_AGAIN);
     CHECK_EQ(chttp_cancel(engine, xid), 0);
     struct answer a = read_answer(queue, xid);
     CHECK_EQ(a.error, CHTTP_E_CANCELLED);

@@ -132,12 +132,13 @@ impl Gate {
         self.state.store(RUNNING, Ordering::SeqCst);
     }
 
-    /// Book `bytes` of an upload. `false` if that would exceed `max`: then WRITABLE will come.
+    /// Book `bytes` of an upload. `false` if that would exceed `max`: then WRITABLE will come. No bytes at all find room when
+    /// nothing is buffered.
     pub fn book(&self, bytes: u64, max: u64) -> bool {
         let mut now = self.buffered.load(Ordering::SeqCst);
         loop {
             // One write larger than the whole buffer is let through when the buffer is empty: it could never pass else.
-            if now > 0 && now.saturating_add(bytes) > max {
+            if now > 0 && (bytes == 0 || now.saturating_add(bytes) > max) {
                 self.refused.store(true, Ordering::SeqCst);
                 let after = self.buffered.load(Ordering::SeqCst);
                 if after == now {

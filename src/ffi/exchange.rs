@@ -358,7 +358,8 @@ pub unsafe extern "C" fn chttp_cancel(engine: *const chttp_engine, xid: chttp_xi
 /// Send a piece of a streamed request body (CHTTP_REQ_STREAM_BODY), or of a tunnel. The bytes are copied.
 ///
 /// CHTTP_E_AGAIN means that the buffer is full and nothing was taken: CHTTP_EV_WRITABLE will come. A piece larger than the
-/// whole buffer is taken when the buffer is empty.
+/// whole buffer is taken when the buffer is empty. A piece of no bytes is taken once the system has taken all that was written
+/// before, and until then answers CHTTP_E_AGAIN like others: so a caller learns that nothing is left here.
 ///
 /// Context:   [any-ctx]
 /// Returns:   0; CHTTP_E_AGAIN, CHTTP_E_NOT_FOUND, CHTTP_E_BAD_STATE (no stream, or ended), CHTTP_E_INVALID_ARG,

@@ -9,18 +9,22 @@ time that took 20 to 30 % less of the process's time for each than working insid
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import weakref
 from collections.abc import Generator
+from contextlib import suppress
 from functools import partial
 from threading import get_ident
 from typing import Any, Callable, Protocol
 
-from ._engine import Engine
+from ._codes import ForkedError
+from ._engine import Engine, let_go
 from ._exchange import Exchange, Waiter
 from ._failures import failure
 from ._records import EVENT
 
-__all__ = ["AsyncEngine", "Loop", "running_loop"]
+__all__ = ["AsyncEngine", "Loop", "engine_here", "running_loop"]
 
 
 class Awaitable(Waiter, Protocol):
@@ -41,7 +45,15 @@ class Loop(Protocol):
 
     def unwatch(self, fd: int) -> None: ...
 
+    def soon(self, call: Callable[[], object]) -> None:
+        """Have something called by the loop. From any thread; `RuntimeError` if it never runs again."""
+
     def waiter(self) -> Awaitable: ...
+
+    async def wait(self, waiter: Awaitable, seconds: float) -> bool:
+        """Wait for so long at most; whether it was woken."""
+
+    async def sleep(self, seconds: float) -> None: ...
 
 
 class AsyncioLoop:
@@ -74,6 +86,28 @@ class AsyncioLoop:
     def unwatch(self, fd: int) -> None:
         self.loop.remove_reader(fd)
 
+    def soon(self, call: Callable[[], object]) -> None:
+        self.loop.call_soon_threadsafe(call)
+
+    async def wait(self, waiter: Awaitable, seconds: float) -> bool:
+        late = False
+
+        def expire() -> None:
+            nonlocal late
+            if not waiter.done():
+                late = True
+                waiter.set_result(None)
+
+        timer = self.loop.call_later(seconds, expire)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+        return not late
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
 
 class TrioWaiter:
     """A future of asyncio's, made of an event of trio's."""
@@ -95,6 +129,7 @@ class TrioLoop:
     def __init__(self, trio: Any) -> None:
         self.trio = trio
         self.token = trio.lowlevel.current_trio_token()
+        self.soon = self.token.run_sync_soon
         self.over = False
         self.watched: set[int] = set()
 
@@ -128,11 +163,19 @@ class TrioLoop:
         self.trio.lowlevel.spawn_system_task(watcher)
 
     def unwatch(self, fd: int) -> None:
-        self.watched.remove(fd)
+        self.watched.discard(fd)
         self.trio.lowlevel.notify_closing(fd)
 
     def waiter(self) -> TrioWaiter:
         return TrioWaiter(self.trio.Event())
+
+    async def wait(self, waiter: Awaitable, seconds: float) -> bool:
+        with self.trio.move_on_after(seconds):
+            await waiter
+        return waiter.done()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.trio.sleep(seconds)
 
 
 def running_loop() -> Loop:
@@ -149,25 +192,99 @@ def running_loop() -> Loop:
     return AsyncioLoop(asyncio.get_running_loop())
 
 
+class Reader:
+    """What a loop calls when the queue is readable. It holds the engine while an exchange is under way; else
+    that goes when nobody else holds it."""
+
+    __slots__ = ("busy", "engine")
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = weakref.ref(engine)
+        self.busy: AsyncEngine | None = None
+
+    def __call__(self) -> None:
+        engine = self.engine()
+        if engine is not None:
+            engine.drain()
+
+
+class Place:
+    """Where a queue is watched. Outlives its engine by a moment."""
+
+    __slots__ = ("fd", "loop", "pid")
+
+    def __init__(self, fd: int, loop: Loop) -> None:
+        self.fd = fd
+        self.loop = loop
+        self.pid = os.getpid()
+
+    def leave(self) -> None:
+        if not self.loop.is_over():
+            self.loop.unwatch(self.fd)
+
+
+class Leaving:
+    """The end of an engine that nobody has closed: first out of the loop, then away. A loop that ends
+    before it calls this drops it, which is the same."""
+
+    __slots__ = ("engine", "gone", "place", "queue")
+
+    def __init__(self, place: Place, engine: int, queue: int) -> None:
+        self.place = place
+        self.engine = engine
+        self.queue = queue
+        self.gone = False
+
+    def __call__(self) -> None:
+        self.place.leave()
+        self.end()
+
+    def end(self) -> None:
+        if not self.gone:
+            self.gone = True
+            let_go(self.engine, self.queue)
+
+    __del__ = end
+
+
+def drop(place: Place, engine: int, queue: int) -> None:
+    """For a finalizer, which may run on any thread and at any moment: the loop is asked to do it."""
+    leaving = Leaving(place, engine, queue)
+    # The loop of a forked child is not that of its parent, whatever it may look like.
+    if place.pid == os.getpid():
+        with suppress(RuntimeError):
+            place.loop.soon(leaving)
+
+
 class AsyncEngine(Engine):
     """An engine whose queue is in an event loop."""
 
     def __init__(self, options: dict[str, int | str | bytes], loop: Loop) -> None:
         super().__init__(options)
         self.exchanges: dict[int, Exchange] = {}
+        self.reader = Reader(self)
+        self.place = Place(self.fd, loop)
+        self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, drop, self.place, self.engine, self.queue)
+        self._finalizer.atexit = False
         self.enter(loop)
 
     def enter(self, loop: Loop) -> None:
         self.loop = loop
         #: Makes what a task sleeps on until there is news of its exchange.
         self.waiter = loop.waiter
-        loop.watch(self.fd, self.drain)
+        self.place.loop = loop
+        loop.watch(self.fd, self.reader)
 
     def register(self, exchange: Exchange) -> None:
         self.exchanges[exchange.token] = exchange
+        self.reader.busy = self
 
     def forget(self, token: int) -> None:
-        self.exchanges.pop(token, None)
+        exchanges = self.exchanges
+        exchanges.pop(token, None)
+        if not exchanges:
+            self.reader.busy = None
 
     def disown(self, exchange: Exchange) -> None:
         # It takes what still comes, and goes with its last event.
@@ -178,6 +295,8 @@ class AsyncEngine(Engine):
         if exchange.upload is not None and exchange.can_write:
             await exchange.upload.pump_async()
             return
+        if self.forked:
+            raise ForkedError("the exchange belongs to the parent of this process")
         waiter = exchange.waiter = self.waiter()
         await waiter
 
@@ -202,22 +321,24 @@ class AsyncEngine(Engine):
             waiter = exchange.waiter
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
+        if not exchanges:
+            self.reader.busy = None
 
     def fail(self, error: Exception) -> None:
         """Nothing more is to be had from the library: say so to all who wait."""
-        self.loop.unwatch(self.fd)
+        self.place.leave()
         for exchange in self.exchanges.values():
             exchange.error, exchange.done = error, True
             if exchange.waiter is not None and not exchange.waiter.done():
                 exchange.waiter.set_result(None)
         self.exchanges.clear()
+        self.reader.busy = None
 
     def move(self, loop: Loop) -> None:
         """Go on in another loop; the one before must be over, or nothing under way."""
         if self.exchanges and not self.loop.is_over():
             raise RuntimeError("the client is in use in another event loop")
-        if not self.loop.is_over():
-            self.loop.unwatch(self.fd)
+        self.place.leave()
         self.enter(loop)
 
     def close(self) -> None:
@@ -226,10 +347,19 @@ class AsyncEngine(Engine):
             if self.closed:
                 return
             self.closed = True
-        if not self.loop.is_over() and not self.forked:
-            self.loop.unwatch(self.fd)
+        if not self.forked:
+            self.place.leave()
         self.destroy()
         while (count := self.take_events(None)) > 0:
             self.hand_out(count)
         if not self.forked:
             self.destroy_queue()
+
+
+def engine_here(engine: AsyncEngine | None, options: dict[str, int | str | bytes]) -> AsyncEngine:
+    """What to use in the running loop: the engine that was used before, if it is this process's, or a new one."""
+    if engine is None or engine.forked:
+        return AsyncEngine(options, running_loop())
+    if not engine.loop.runs_here():
+        engine.move(running_loop())
+    return engine

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from ._async import AsyncEngine, running_loop
+from ._async import AsyncEngine, engine_here
 from ._codes import EngineClosedError
 from ._config import UNSET, Limits, OptionValue, Path, Timeout, TimeoutTypes, TLSContext, Unset
 from ._engine import Engine, making
@@ -221,12 +221,8 @@ class AsyncClient(BaseClient):
     _engine: AsyncEngine | None = None
 
     def _get_engine(self) -> AsyncEngine:
-        engine = self._engine
-        if engine is None or engine.forked:
-            self._check_open()
-            engine = self._engine = AsyncEngine(self._options, running_loop())
-        elif not engine.loop.runs_here():
-            engine.move(running_loop())
+        self._check_open()
+        engine = self._engine = engine_here(self._engine, self._options)
         return engine
 
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:

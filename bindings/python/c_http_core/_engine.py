@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import _table as c
 from ._body import FileBody
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ._exchange import Exchange
     from ._request import Prepared, Tail
 
-__all__ = ["BATCH", "Engine", "making"]
+__all__ = ["BATCH", "Engine", "let_go", "making"]
 
 # Events that are taken from the queue at a time.
 BATCH = 256
@@ -75,7 +75,7 @@ class Engine:
         self.events = bytearray(BATCH * EVENT.size)
         self.window = memoryview(self.events)
         self.events_address, self._pinned = pin(self.events)
-        self._finalizer = weakref.finalize(self, let_go, self.engine, self.queue)
+        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, let_go, self.engine, self.queue)
         self._finalizer.atexit = False
         _engines.add(self)
 
@@ -134,7 +134,7 @@ class Engine:
                 token,
                 at,
                 len(url),
-                a,
+                0 if flags & c.REQ_RAW else a,
                 len(method),
                 b if target else 0,
                 len(target),
@@ -210,12 +210,36 @@ class Engine:
 
     def body_write(self, xid: int, piece: bytes) -> int:
         address, _pinned = pin(piece)
+        return self.body_write_at(xid, address, len(piece))
+
+    def body_write_at(self, xid: int, address: int, length: int) -> int:
         with self.guard:
-            return c.E_NOT_FOUND if self.closed else lib.body_write(self.engine, xid, address, len(piece))
+            return c.E_NOT_FOUND if self.closed else lib.body_write(self.engine, xid, address, length)
 
     def body_end(self, xid: int) -> int:
         with self.guard:
             return c.E_NOT_FOUND if self.closed else lib.body_end(self.engine, xid, 0, 0, 0)
+
+    def start_tls(self, xid: int, tls: int, name: bytes) -> None:
+        """TLS from here on, on an open stream; `tls` is a chttp_tls, or 0 for the engine's own."""
+        size = POINTERS.size + len(name)
+        scratch = take(size)
+        try:
+            scratch.buffer[:size] = bytes(POINTERS.size) + name
+            at = scratch.address + POINTERS.size
+            with self.guard:
+                if self.closed:
+                    raise EngineClosedError("the engine was closed")
+                code = lib.stream_start_tls(self.engine, xid, tls, at, len(name), scratch.address)
+            error, _ = POINTERS.unpack_from(scratch.buffer)
+        finally:
+            give(scratch)
+        check(code, error)
+
+    def descriptor(self, xid: int) -> int:
+        """That of an open stream, or a code."""
+        with self.guard:
+            return c.E_NOT_FOUND if self.closed else lib.stream_fd(self.engine, xid)
 
     def abandon(self, exchange: Exchange) -> None:
         """Cancel an exchange of which nobody wants to hear any more. May be called on any thread, in finalizers too."""
@@ -241,6 +265,11 @@ class Engine:
         if wait_ns is None:
             return lib.queue_drain(self.queue, self.events_address, BATCH, EVENT.size)
         return lib.queue_wait(self.queue, self.events_address, BATCH, EVENT.size, wait_ns)
+
+    def after_fork(self) -> None:
+        """In a child. A lock may be held by a thread that exists in the parent alone."""
+        self.forked = True
+        self.guard = threading.RLock()
 
     def destroy(self) -> None:
         """End the engine; every exchange has its last event in the queue then. Nobody may wait for events."""
@@ -287,8 +316,7 @@ _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 def after_fork() -> None:
     """In a child: the engines are the parent's. Their clients make new ones."""
     for engine in list(_engines):
-        engine.forked = True
-    # A thread that exists in the parent alone may hold it.
+        engine.after_fork()
     making.lock = threading.Lock()
 
 

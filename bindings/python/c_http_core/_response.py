@@ -100,6 +100,15 @@ def headers_of(obj: int) -> Headers:
     return headers
 
 
+def tls_info_of(obj: int) -> TLSInfo | None:
+    words = words_of(lib.response_tls, obj, TLS_INFO)
+    if words is None:
+        return None
+    _, version, resumed, _, *texts = words
+    cipher, group, alpn = (text_at(text).decode() if text else "" for text in texts)
+    return TLSInfo(f"TLSv{version // 10}.{version % 10}", cipher, group, alpn, bool(resumed))
+
+
 class Response:
     """A whole answer, whatever its status.
 
@@ -291,12 +300,7 @@ class Response:
     @property
     def tls(self) -> TLSInfo | None:
         """What was agreed on for TLS; None for a plain connection."""
-        words = words_of(lib.response_tls, self._exchange.head, TLS_INFO)
-        if words is None:
-            return None
-        _, version, resumed, _, *texts = words
-        cipher, group, alpn = (text_at(text).decode() if text else "" for text in texts)
-        return TLSInfo(f"TLSv{version // 10}.{version % 10}", cipher, group, alpn, bool(resumed))
+        return tls_info_of(self._exchange.head)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{self.status_code}]>"

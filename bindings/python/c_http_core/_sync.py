@@ -182,6 +182,12 @@ class SyncEngine(Engine):
         while discarded:
             discard(discarded.pop())
 
+    def after_fork(self) -> None:
+        super().after_fork()
+        self.mutex = threading.Lock()
+        self.lead.clear()
+        self.followers.clear()
+
     def close(self) -> None:
         """End all exchanges and the engine. Threads that wait for one get `EngineClosedError`."""
         with self.guard:

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Callable
 
 import pytest
@@ -137,6 +137,70 @@ def test_a_lock_that_is_held_elsewhere(url: str) -> None:
             stop.set()
             for thread in threads:
                 thread.join(LONG)
+
+
+def test_a_stream_while_another_thread_waits(url: str) -> None:
+    """The thread that has the lead is not there in the child, nor is what it would have brought."""
+    with Client() as client, client.stream("GET", f"{url}/bytes/5000000") as response:
+        pieces = response.iter_views()
+        first = len(next(pieces))
+        waiting = threading.Thread(target=client.get, args=(f"{url}/delay/2000",))
+        waiting.start()
+        while client.stats()["exchanges"] < 2:
+            pass
+
+        def work() -> None:
+            with pytest.raises(c_http_core.ForkedError):
+                for _ in pieces:
+                    pass
+            response.close()
+            assert client.get(f"{url}/").status_code == 200
+            client.close()
+
+        in_child(work)
+        assert first + sum(map(len, pieces)) == 5_000_000
+        waiting.join(LONG)
+
+
+def test_an_exchange_of_the_parents_loop(url: str) -> None:
+    """In a loop of the child's, it says whose it is."""
+
+    async def main() -> None:
+        async with AsyncClient() as client, client.stream("GET", f"{url}/bytes/5000000") as response:
+            views = response.aiter_views()
+            first = await views.__anext__()
+
+            async def on() -> None:
+                with pytest.raises(c_http_core.ForkedError):
+                    async for _ in views:
+                        pass
+                assert (await client.get(f"{url}/")).status_code == 200
+
+            def work() -> None:
+                # A loop runs on this thread as far as the child knows.
+                with ThreadPoolExecutor(1) as other:
+                    other.submit(asyncio.run, on()).result(LONG)
+
+            in_child(work)
+            assert len(first) + sum([len(view) async for view in views]) == 5_000_000
+
+    asyncio.run(main())
+
+
+def test_descriptors_of_the_parent_are_closed(url: str) -> None:
+    """A child that goes on with a client has the descriptors of one engine, not of two."""
+    with Client() as client:
+        client.get(f"{url}/")
+        gc.collect()
+        before = open_descriptors()
+
+        def work() -> None:
+            client.get(f"{url}/")
+            gc.collect()
+            assert open_descriptors() == before
+
+        in_child(work)
+        assert client.get(f"{url}/").connection.reused
 
 
 def test_nothing_is_left_in_the_parent(url: str) -> None:

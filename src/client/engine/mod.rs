@@ -353,6 +353,9 @@ impl<B: Backend> Engine<B> {
         if !gate.book(bytes.len() as u64, self.settings.send_buffer) {
             return Err(e::CHTTP_E_AGAIN);
         }
+        if bytes.is_empty() {
+            return Ok(());
+        }
         copy.extend_from_slice(bytes);
         self.post(Mail::Write(xid, Piece::Bytes(Bytes::from(copy))));
         Ok(())
