@@ -60,7 +60,7 @@ class StreamConsumed(StreamError):
 
 
 class StreamClosed(StreamError):
-    """The answer was closed before all of its body was read."""
+    """The answer was closed before all of its body was read, or a stream of `c_http_core.network` was closed."""
 
 
 class ResponseNotRead(StreamError):

@@ -7,9 +7,14 @@ import gc
 import multiprocessing
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Callable
 
 import pytest
@@ -209,3 +214,61 @@ def test_nothing_is_left_in_the_parent(url: str) -> None:
         client.get(f"{url}/")
         in_child(lambda: client.get(f"{url}/"))
     assert open_descriptors() == before
+
+
+# An application as gunicorn loads it before it forks, and its configuration, which speaks for the parent in the end.
+APPLICATION = """
+import asyncio, os
+import c_http_core
+
+url = os.environ["TEST_URL"]
+client = c_http_core.Client()
+async_client = c_http_core.AsyncClient()
+
+async def ask():
+    return (await async_client.get(url)).text
+
+assert client.get(url).text == asyncio.run(ask()) == "hello\\n"
+
+def application(environ, start_response):
+    words = [str(os.getpid()), client.get(url).text.strip(), asyncio.run(ask()).strip()]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [" ".join(words).encode()]
+"""
+
+CONFIGURATION = """
+def on_exit(server):
+    import application
+    print("parent:", application.client.get(application.url).connection.reused, flush=True)
+"""
+
+
+def test_gunicorn_with_preload(url: str, tmp_path: Path) -> None:
+    """Clients that were used in the parent serve in each worker, and in the parent as before."""
+    pytest.importorskip("gunicorn")
+    (tmp_path / "application.py").write_text(APPLICATION)
+    (tmp_path / "configuration.py").write_text(CONFIGURATION)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = "http://127.0.0.1:%d/" % listener.getsockname()[1]
+        descriptor = listener.fileno()
+        command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=2", "--log-level=warning"]
+        command += [f"--bind=fd://{descriptor}", "--config=configuration.py", "application"]
+        environment = {**os.environ, "TEST_URL": f"{url}/"}
+        pipe = subprocess.PIPE
+        server = subprocess.Popen(
+            command, env=environment, cwd=tmp_path, pass_fds=[descriptor], stdout=pipe, stderr=pipe, text=True
+        )
+        workers = set()
+        try:
+            with Client(timeout=LONG) as client:
+                began = time.monotonic()
+                while len(workers) < 2:
+                    assert time.monotonic() - began < LONG and server.poll() is None
+                    worker, *answers = client.get(address, close_connection=True).text.split()
+                    assert answers == ["hello", "hello"]
+                    workers.add(worker)
+        finally:
+            server.terminate()
+            output, complaints = server.communicate(timeout=LONG)
+    assert (server.returncode, output, complaints) == (0, "parent: True\n", "")
+    assert str(server.pid) not in workers

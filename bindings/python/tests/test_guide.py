@@ -23,6 +23,8 @@ def test_program(program: str, url: str, tls_servers: TLSServers, tmp_path: Path
     for named, real in (
         ("http://127.0.0.1:8000", url),
         ("127.0.0.1:8000", url.removeprefix("http://")),
+        ('"127.0.0.1", 8000', f'"127.0.0.1", {url.rpartition(":")[2]}'),
+        ('"localhost", 8443', f'"localhost", {tls_servers.plain}'),
         ("localhost:8443", f"localhost:{tls_servers.plain}"),
         ("localhost:8444", f"localhost:{tls_servers.mutual}"),
         ("https://example.com/", f"{url}/"),
