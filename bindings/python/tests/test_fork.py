@@ -249,7 +249,7 @@ def test_gunicorn_with_preload(url: str, tmp_path: Path) -> None:
     (tmp_path / "application.py").write_text(APPLICATION)
     (tmp_path / "configuration.py").write_text(CONFIGURATION)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = "http://127.0.0.1:%d/" % listener.getsockname()[1]
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         descriptor = listener.fileno()
         command = [sys.executable, "-m", "gunicorn", "--preload", "--workers=2", "--log-level=warning"]
         command += [f"--bind=fd://{descriptor}", "--config=configuration.py", "application"]
@@ -258,7 +258,7 @@ def test_gunicorn_with_preload(url: str, tmp_path: Path) -> None:
         server = subprocess.Popen(
             command, env=environment, cwd=tmp_path, pass_fds=[descriptor], stdout=pipe, stderr=pipe, text=True
         )
-        workers = set()
+        workers: set[str] = set()
         try:
             with Client(timeout=LONG) as client:
                 began = time.monotonic()

@@ -46,12 +46,14 @@ class Unread:
 
     def __init__(self) -> None:
         self.go = threading.Event()
+        self.ended = threading.Event()
         self.count = 0
 
     def __call__(self, connection: socket.socket) -> None:
         assert self.go.wait(LONG)
         while data := connection.recv(65536):
             self.count += len(data)
+        self.ended.set()
 
 
 def tls_context(*protocols: str) -> ssl.SSLContext:
@@ -95,6 +97,18 @@ async def read_exactly(stream: NetworkStream, size: int) -> bytes:
         assert piece
         read += piece
     return bytes(read)
+
+
+def descriptors_like(fd: int) -> list[int]:
+    """Those of this process that stand for the same file."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.path.sameopenfile(int(name), fd):
+                found.append(int(name))
+        except OSError:
+            pass  # That of the directory.
+    return found
 
 
 async def settled(backend: EpollNetworkBackend) -> None:
@@ -206,27 +220,24 @@ async def together(*coroutines: Any) -> None:
 
 def test_what_was_written_arrives(scripted: Start, run: Run[None]) -> None:
     """A write returns when the system has it all, so that closing right behind it loses nothing."""
-    server = Unread()
+    stuck, server = Unread(), Unread()
+    stuck_port, port = port_of(scripted(stuck)), port_of(scripted(server))
 
     async def main() -> None:
         async with EpollNetworkBackend() as backend:
-            stream = await backend.connect_tcp("127.0.0.1", port_of(listening))
+            stream = await backend.connect_tcp("127.0.0.1", stuck_port)
             with pytest.raises(c_http_core.WriteTimeout):
                 await stream.write(bytes(50_000_000), timeout=0.05)
-            server.go.set()
             await stream.aclose()
+            stuck.go.set()
 
-            stream = await backend.connect_tcp("127.0.0.1", port_of(listening))
-            server.count = 0
+            server.go.set()
+            stream = await backend.connect_tcp("127.0.0.1", port)
             await stream.write(bytes(BULK))
             await stream.aclose()
-            while server.count < BULK:
-                await backend.sleep(0.001)
 
-    listening = scripted(server)
     run(main)
-    listening.stop()
-    assert server.count == BULK
+    assert server.ended.wait(LONG) and server.count == BULK
 
 
 def test_extra_info(echo_port: int, run: Run[None]) -> None:
@@ -240,7 +251,6 @@ def test_extra_info(echo_port: int, run: Run[None]) -> None:
             )
             info = stream.get_extra_info
             sock = info("socket")
-            assert os.readlink(f"/proc/self/fd/{sock.fileno()}").startswith("socket:")
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
@@ -251,8 +261,7 @@ def test_extra_info(echo_port: int, run: Run[None]) -> None:
             assert info("is_readable") is False and info("other") is None
             await stream.write(b"x")
             assert await stream.read() == b"x"
-            descriptors = open_descriptors()
-            assert info("socket").fileno() == sock.fileno() and open_descriptors() == descriptors
+            assert info("socket").fileno() == sock.fileno() and descriptors_like(sock.fileno()) == [sock.fileno()]
             await stream.aclose()
             assert sock.fileno() == -1 and info("peername") == ("127.0.0.1", echo_port)
             with pytest.raises(OSError, match="closed"):
@@ -705,7 +714,11 @@ def test_nothing_grows(echo_port: int) -> None:
     asyncio.run(main())
     before = open_descriptors()
     asyncio.run(main())
-    assert open_descriptors() <= before
+    began = time.monotonic()
+    # The server closes its side in its own time.
+    while open_descriptors() > before:
+        assert time.monotonic() - began < LONG
+        time.sleep(0.01)
 
     async def end() -> None:
         await backend.aclose()
