@@ -377,10 +377,7 @@ pub unsafe extern "C" fn chttp_body_write(
         let engine = unsafe { chttp_engine::get(engine) }?;
         // SAFETY: as above. NUL-terminated makes no sense for a body, but is harmless.
         let data = unsafe { bytes("data", data, len) }.map_err(|refusal| refusal.code)?;
-        match data {
-            None | Some([]) => engine.check_stream(xid).map(|()| 0),
-            Some(data) => engine.write(xid, data).map(|()| 0),
-        }
+        engine.write(xid, data.unwrap_or_default()).map(|()| 0)
     })
 }
 

@@ -232,12 +232,13 @@ def test_what_was_written_arrives(scripted: Start, run: Run[None]) -> None:
             stuck.go.set()
 
             server.go.set()
-            stream = await backend.connect_tcp("127.0.0.1", port)
-            await stream.write(bytes(BULK))
+            small = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)]
+            stream = await backend.connect_tcp("127.0.0.1", port, socket_options=small)
+            await stream.write(bytes(1_000_000))
             await stream.aclose()
 
     run(main)
-    assert server.ended.wait(LONG) and server.count == BULK
+    assert server.ended.wait(LONG) and server.count == 1_000_000
 
 
 def test_extra_info(echo_port: int, run: Run[None]) -> None:

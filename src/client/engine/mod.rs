@@ -341,7 +341,7 @@ impl<B: Backend> Engine<B> {
         Ok(())
     }
 
-    /// Give a streamed upload its next piece; the bytes are copied.
+    /// Give a streamed upload its next piece; the bytes are copied. None are taken when none are left here.
     pub fn write(&self, xid: u64, bytes: &[u8]) -> Result<(), i32> {
         let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
         if !gate.is_open() {
@@ -369,12 +369,6 @@ impl<B: Backend> Engine<B> {
         }
         self.post(Mail::Write(xid, piece));
         Ok(())
-    }
-
-    /// Whether the exchange takes pieces of an upload.
-    pub fn check_stream(&self, xid: u64) -> Result<(), i32> {
-        let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
-        if gate.is_open() { Ok(()) } else { Err(e::CHTTP_E_BAD_STATE) }
     }
 
     /// TLS from here on, on an open stream. At once and not by mail: the caller learns whether it began.
