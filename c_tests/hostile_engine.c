@@ -265,6 +265,39 @@ HOSTILE(chttp_submit)
     others_end(others);
 }
 
+HOSTILE(chttp_submit_packed)
+{
+    chttp_request request = request_for(w->url);
+    chttp_xid xid = 0;
+    chttp_submission s = {.size = sizeof s, .n = 1, .requests = &request, .xids = &xid};
+    CHECK_EQ(chttp_submit_packed(NULL), CHTTP_E_INVALID_ARG);
+    CHECK_EQ(chttp_submit_packed(&s), CHTTP_E_INVALID_ARG);
+    s.engine = w->engine;
+    CHECK_EQ(chttp_submit_packed(&s), CHTTP_E_INVALID_ARG);
+    s.queue = w->queue;
+    s.n = UINT32_MAX;
+    CHECK_EQ(chttp_submit_packed(&s), CHTTP_E_TOO_MANY_EXCHANGES);
+    static const uint32_t sizes[] = {0, 1, 8, sizeof s - 1, 4097, UINT32_MAX};
+    EACH(sizes) {
+        s.size = sizes[i];
+        CHECK_EQ(chttp_submit_packed(&s), CHTTP_E_INVALID_SIZE);
+    }
+    CHECK(xid == 0);
+
+    struct others others = others_make();
+    chttp_error *error = NULL;
+    request.url = "nothing";
+    s = (chttp_submission){sizeof s, 1, others.engine, others.queue, &request, 0, &xid, &error};
+    CHECK_EQ(chttp_submit_packed(&s), CHTTP_E_INVALID_URL);
+    CHECK_EQ(chttp_error_code(error), CHTTP_E_INVALID_URL);
+    chttp_release(error);
+    CHECK(xid == 0);
+    request.url = "http://127.0.0.1:1/";
+    CHECK_EQ(chttp_submit_packed(&s), 0);
+    CHECK(xid != 0);
+    others_end(others);
+}
+
 HOSTILE(chttp_cancel)
 {
     struct others others = others_make();
@@ -375,6 +408,7 @@ static const struct attempt attempts[] = {
     TRY(chttp_queue_wakeup),
     TRY(chttp_queue_destroy),
     TRY(chttp_submit),
+    TRY(chttp_submit_packed),
     TRY(chttp_cancel),
     TRY(chttp_body_write),
     TRY(chttp_body_end),

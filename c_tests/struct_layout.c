@@ -146,6 +146,16 @@ AT(chttp_mock_record, unread, 16);
 AT(chttp_mock_record, closed, 24);
 AT(chttp_mock_record, step, 28);
 
+_Static_assert(sizeof(chttp_submission) == 56, "chttp_submission");
+AT(chttp_submission, size, 0);
+AT(chttp_submission, n, 4);
+AT(chttp_submission, engine, 8);
+AT(chttp_submission, queue, 16);
+AT(chttp_submission, requests, 24);
+AT(chttp_submission, stride, 32);
+AT(chttp_submission, xids, 40);
+AT(chttp_submission, error, 48);
+
 int main(void)
 {
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_EVENT), sizeof(chttp_event));
@@ -158,7 +168,8 @@ int main(void)
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_TLS_INFO), sizeof(chttp_tls_info));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_STEP), sizeof(chttp_mock_step));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_RECORD), sizeof(chttp_mock_record));
-    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_RECORD + 1), 0);
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SUBMISSION), sizeof(chttp_submission));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SUBMISSION + 1), 0);
     CHECK_EQ(chttp_struct_size(UINT32_MAX), 0);
     CHECK_EQ(chttp_version(), CHTTP_VERSION);
     char text[32];

@@ -1304,6 +1304,8 @@
 
 #define CHTTP_STRUCT_MOCK_RECORD 9
 
+#define CHTTP_STRUCT_SUBMISSION 10
+
 /**
  * Version of the interface this header describes, as `major * 1000000 + minor * 1000 + patch`.
  */
@@ -1839,6 +1841,26 @@ typedef struct chttp_tls_info {
      */
     const char *alpn;
 } chttp_tls_info;
+
+/**
+ * The arguments of chttp_submit(), which says what they are. Kept and changed between calls as the caller likes.
+ */
+typedef struct chttp_submission {
+    /**
+     * sizeof(chttp_submission)
+     */
+    uint32_t size;
+    /**
+     * How many requests.
+     */
+    uint32_t n;
+    const struct chttp_engine *engine;
+    const struct chttp_queue *queue;
+    const struct chttp_request *requests;
+    size_t stride;
+    chttp_xid *xids;
+    struct chttp_error **error;
+} chttp_submission;
 
 #ifdef __cplusplus
 extern "C" {
@@ -2877,6 +2899,17 @@ int32_t chttp_stream_certificate(const struct chttp_response *connection,
                                  uint32_t index,
                                  const char **data,
                                  size_t *len);
+
+/**
+ * As chttp_submit(), with its arguments in memory: for languages in which each argument of a call costs time.
+ *
+ * Context:   [any-ctx]
+ * Ownership: `*submission` is read during the call; the rest is as for chttp_submit().
+ * Returns:   what chttp_submit() returns; CHTTP_E_INVALID_ARG (`submission` is NULL), CHTTP_E_INVALID_SIZE,
+ *            CHTTP_E_UNSUPPORTED_FIELD; these three come without an error object.
+ * Since:     0.1
+ */
+int32_t chttp_submit_packed(const struct chttp_submission *submission);
 
 /**
  * Make TLS settings from the `tls_...` options of `config`, for requests that need others than their engine. Files are

@@ -27,6 +27,7 @@ mod process;
 pub mod queue;
 pub mod response;
 pub mod stream;
+pub mod submission;
 pub mod tls;
 pub mod types;
 pub mod version;

@@ -313,6 +313,7 @@ pub const CHTTP_STRUCT_OPTION: u32 = 6;
 pub const CHTTP_STRUCT_TLS_INFO: u32 = 7;
 pub const CHTTP_STRUCT_MOCK_STEP: u32 = 8;
 pub const CHTTP_STRUCT_MOCK_RECORD: u32 = 9;
+pub const CHTTP_STRUCT_SUBMISSION: u32 = 10;
 
 /// Size in bytes of a struct in the library that is loaded, so that a binding can check its layout; 0 for an unknown id.
 ///
@@ -330,6 +331,7 @@ pub extern "C" fn chttp_struct_size(id: u32) -> usize {
         CHTTP_STRUCT_TLS_INFO => size_of::<chttp_tls_info>(),
         CHTTP_STRUCT_MOCK_STEP => size_of::<super::mock::chttp_mock_step>(),
         CHTTP_STRUCT_MOCK_RECORD => size_of::<super::mock::chttp_mock_record>(),
+        CHTTP_STRUCT_SUBMISSION => size_of::<super::submission::chttp_submission>(),
         _ => 0,
     }
 }

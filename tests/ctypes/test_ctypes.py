@@ -266,6 +266,7 @@ def load() -> ctypes.CDLL:
         "stream_start_tls": (i32, [pointer, u64, pointer, text, size, out]),
         "struct_size": (size, [u32]),
         "submit": (i32, [pointer, pointer, pointer, u32, size, wide, out]),
+        "submit_packed": (i32, [pointer]),
         "tls_new": (i32, [pointer, out, out]),
         "tls_release": (None, [pointer]),
         "version": (u32, []),

@@ -302,7 +302,7 @@ class AsyncEngine(Engine):
 
     def drain(self) -> None:
         """Take one batch of events, and wake whom they are for. If more wait, the descriptor is readable again."""
-        count = self.take_events(None)
+        count = self.drain_events()
         if count > 0:
             self.hand_out(count)
         elif count < 0:
@@ -350,7 +350,7 @@ class AsyncEngine(Engine):
         if not self.forked:
             self.place.leave()
         self.destroy()
-        while (count := self.take_events(None)) > 0:
+        while (count := self.drain_events()) > 0:
             self.hand_out(count)
         if not self.forked:
             self.destroy_queue()

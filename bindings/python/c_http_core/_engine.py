@@ -171,7 +171,7 @@ class Engine:
         if template is None or template.block is not block:
             if method not in METHODS:
                 return False
-            template = Template(METHODS[method], block, c.REQ_COLLECT if collect else 0)
+            template = Template(self.engine, self.queue, METHODS[method], block, c.REQ_COLLECT if collect else 0)
             self.templates[collect][method] = template
         token = exchange.token = next(self.tokens)
         template.fill(token, url)
@@ -180,9 +180,7 @@ class Engine:
         try:
             if self.closed:
                 raise EngineClosedError("the client was closed")
-            code = lib.submit(
-                self.engine, self.queue, template.address, 1, 0, template.xid_address, template.error_address
-            )
+            code = lib.submit_packed(template.submission)
             exchange.xid = words[XID]
             if code:
                 error, words[ERROR] = words[ERROR], 0
@@ -260,11 +258,9 @@ class Engine:
             raise ForkedError("the client belongs to the parent") if self.forked else EngineClosedError("it was closed")
         return dict(zip(fields("stats")[2:], words[2:]))
 
-    def take_events(self, wait_ns: int | None) -> int:
-        """Move events from the queue to `events`; wait for them unless `wait_ns` is None. How many, or a code."""
-        if wait_ns is None:
-            return lib.queue_drain(self.queue, self.events_address, BATCH, EVENT.size)
-        return lib.queue_wait(self.queue, self.events_address, BATCH, EVENT.size, wait_ns)
+    def drain_events(self) -> int:
+        """Move events that are there from the queue to `events`. How many, or a code."""
+        return lib.queue_drain(self.queue, self.events_address, BATCH, EVENT.size)
 
     def after_fork(self) -> None:
         """In a child. A lock may be held by a thread that exists in the parent alone."""

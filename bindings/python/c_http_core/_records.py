@@ -8,7 +8,7 @@ from typing import Final
 from . import _table as c
 from ._ffi import lib
 
-__all__ = ["EVENT", "FIELD", "POINTERS", "REQUEST", "REQUEST_SHORT", "fields", "layout"]
+__all__ = ["EVENT", "FIELD", "POINTERS", "REQUEST", "REQUEST_SHORT", "SUBMISSION", "fields", "layout"]
 
 
 def fields(name: str) -> list[str]:
@@ -26,6 +26,7 @@ FIELD: Final = layout("field")
 REQUEST: Final = layout("request")
 # What most requests need; the size that is written into it tells the library that the rest is zero.
 REQUEST_SHORT: Final = layout("request", until="unix_path")
+SUBMISSION: Final = layout("submission")
 # Two places for what the library hands out.
 POINTERS: Final = struct.Struct("@PP")
 

@@ -98,7 +98,7 @@ class SyncEngine(Engine):
         try:
             if self.lead.setdefault(LEADER, token) == token:
                 while not inbox and not self.closed:
-                    self.turn(c.UNLIMITED, token)
+                    self.turn(token)
                 if self.destroyed and not inbox:
                     raise EngineClosedError("the client was closed")
             else:
@@ -134,10 +134,10 @@ class SyncEngine(Engine):
                 wake(signal)
                 break
 
-    def turn(self, wait_ns: int, token: int) -> None:
+    def turn(self, token: int) -> None:
         """Let the library work, and bring what comes to the inboxes. For whoever has the lead and an empty inbox."""
         try:
-            count = self.take_events(wait_ns)
+            count = lib.queue_wait(self.queue, self.events_address, BATCH, EVENT.size, c.UNLIMITED)
             if count == 1 and (record := EVENT.unpack_from(self.events))[4] == token:
                 self.inboxes[token].append(record)
                 self.kinds[0] = 0
@@ -207,7 +207,7 @@ class SyncEngine(Engine):
         try:
             if self.lead.setdefault(LEADER, token) == token and not self.destroyed:
                 self.destroy()
-                while (count := self.take_events(None)) > 0:
+                while (count := self.drain_events()) > 0:
                     for record in EVENT.iter_unpack(self.window[: count * EVENT.size]):
                         self.inboxes[record[4]].append(record)
                 self.throw_away()

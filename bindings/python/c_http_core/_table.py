@@ -247,6 +247,7 @@ STRUCT_OPTION: Final = 6
 STRUCT_TLS_INFO: Final = 7
 STRUCT_MOCK_STEP: Final = 8
 STRUCT_MOCK_RECORD: Final = 9
+STRUCT_SUBMISSION: Final = 10
 VERSION: Final = 1000
 
 STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
@@ -393,6 +394,16 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("group", "P"),
         ("alpn", "P"),
     ),
+    "submission": (
+        ("size", "I"),
+        ("n", "I"),
+        ("engine", "P"),
+        ("queue", "P"),
+        ("requests", "P"),
+        ("stride", "N"),
+        ("xids", "P"),
+        ("error", "P"),
+    ),
 }
 
 # The result and the parameters.
@@ -475,6 +486,7 @@ FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "stream_fd": ("i", "PQ"),
     "stream_alpn": ("i", "PPP"),
     "stream_certificate": ("i", "PIPP"),
+    "submit_packed": ("i", "P"),
     "tls_new": ("i", "PPP"),
     "tls_release": ("", "P"),
     "struct_size": ("N", "I"),

@@ -5,40 +5,43 @@ from __future__ import annotations
 from typing import Final
 
 from ._ffi import pin
-from ._records import POINTERS, REQUEST_SHORT, fields
+from ._records import REQUEST_SHORT, SUBMISSION, fields
 
 __all__ = ["ERROR", "XID", "Template"]
 
 # Longer URLs are packed anew each time.
 ROOM: Final = 2048
-# Places in `words`, which every field behind the first two fills.
+# Places in `words`: of the request, in which two fields share the first word, of what the library hands out, and behind
+# that of the arguments of the call.
 WORD: Final = 8
 TOKEN: Final = fields("request").index("token") - 1
 URL_LEN: Final = fields("request").index("url_len") - 1
 XID: Final = REQUEST_SHORT.size // WORD
 ERROR: Final = XID + 1
+CALL: Final = ERROR + 1
 
 
 class Template:
     """A request without a body, as the library takes it, in memory of a fixed address. Not thread-safe.
 
-    Behind it stand two words for what `chttp_submit` hands out, `XID` and `ERROR`, and the texts, the URL last.
+    Behind it stand two words for what the library hands out, `XID` and `ERROR`, the arguments of `chttp_submit`, and
+    the texts, the URL last.
     """
 
-    __slots__ = ("_at", "_pinned", "_url", "address", "block", "buffer", "error_address", "words", "xid_address")
+    __slots__ = ("_at", "_pinned", "_url", "block", "buffer", "submission", "words")
 
-    def __init__(self, method: bytes, block: bytes, flags: int) -> None:
+    def __init__(self, engine: int, queue: int, method: bytes, block: bytes, flags: int) -> None:
         texts = method + block
-        start = REQUEST_SHORT.size + POINTERS.size
+        start = CALL * WORD + SUBMISSION.size
         self.block = block
         self.buffer = bytearray(-(-(start + len(texts) + ROOM) // WORD) * WORD)
-        self.address, self._pinned = pin(self.buffer)
+        address, self._pinned = pin(self.buffer)
         self.words = memoryview(self.buffer).cast("Q")
-        self.xid_address = self.address + XID * WORD
-        self.error_address = self.address + ERROR * WORD
+        #: Where the arguments stand.
+        self.submission = address + CALL * WORD
         self._at = start + len(texts)
         self._url = ""
-        at = self.address + start
+        at = address + start
         self.buffer[start : self._at] = texts
         REQUEST_SHORT.pack_into(
             self.buffer,
@@ -46,7 +49,7 @@ class Template:
             REQUEST_SHORT.size,
             flags,
             0,
-            self.address + self._at,
+            address + self._at,
             0,
             at,
             len(method),
@@ -61,6 +64,19 @@ class Template:
             0,
             -1,
             0,
+        )
+
+        SUBMISSION.pack_into(
+            self.buffer,
+            CALL * WORD,
+            SUBMISSION.size,
+            1,
+            engine,
+            queue,
+            address,
+            0,
+            address + XID * WORD,
+            address + ERROR * WORD,
         )
 
     def fill(self, token: int, url: str) -> None:

@@ -178,3 +178,8 @@ def python(program: str, *arguments: str, timeout: float = LONG, **rest: Any) ->
 
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def resident() -> int:
+    """Bytes of memory in use (RSS)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -13,12 +13,7 @@ import pytest
 
 import c_http_core
 from c_http_core import AsyncClient, Client, Timeout, TLSContext
-from conftest import LONG, LOOPS, TLSServers, open_descriptors
-
-
-def resident() -> int:
-    """Bytes of memory in use (RSS)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+from conftest import LONG, LOOPS, TLSServers, open_descriptors, resident
 
 
 def thread_names() -> Iterator[str]:
