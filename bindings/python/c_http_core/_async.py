@@ -14,8 +14,6 @@ import sys
 import weakref
 from collections.abc import Generator
 from contextlib import suppress
-from functools import partial
-from threading import get_ident
 from typing import Any, Callable, Protocol
 
 from ._codes import ForkedError
@@ -59,26 +57,14 @@ class Loop(Protocol):
 class AsyncioLoop:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiter: Callable[[], asyncio.Future[None]] = loop.create_future
-        if type(loop).create_future is asyncio.BaseEventLoop.create_future:
-            # What that does, without a function of Python's around it.
-            self.waiter = partial(asyncio.Future, loop=loop)
+        self.waiter = loop.create_future
         self.is_over = loop.is_closed
-        self.is_running = loop.is_running
-        #: The thread that it was last seen to run on.
-        self.thread = get_ident()
 
     def runs_here(self) -> bool:
-        # A thread runs one loop at a time. To ask which is a system call in some versions of Python.
-        if self.is_running() and self.thread == get_ident():
-            return True
         try:
-            here = asyncio.get_running_loop() is self.loop
+            return asyncio.get_running_loop() is self.loop
         except RuntimeError:
             return False
-        if here:
-            self.thread = get_ident()
-        return here
 
     def watch(self, fd: int, readable: Callable[[], object]) -> None:
         self.loop.add_reader(fd, readable)
