@@ -18,11 +18,13 @@ a stream that was closed raises `RuntimeError`.
 from ._backend import EpollNetworkBackend
 from ._epoll import HAS_EPOLL
 from ._interfaces import NetworkBackend, NetworkStream
+from ._loop import EpollEventLoop, TimerHandle
 from ._mock import MockNetworkBackend, MockNetworkStream
 from ._stream import EpollNetworkStream, StreamSocket, StreamTLSInfo
 
 __all__ = [
     "HAS_EPOLL",
+    "EpollEventLoop",
     "EpollNetworkBackend",
     "EpollNetworkStream",
     "MockNetworkBackend",
@@ -31,4 +33,5 @@ __all__ = [
     "NetworkStream",
     "StreamSocket",
     "StreamTLSInfo",
+    "TimerHandle",
 ]
