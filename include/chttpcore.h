@@ -54,9 +54,9 @@
  *   Text out    "By the rule of snprintf": at most `cap` bytes are written, a NUL among them; NULL with 0 only measures.
  *   Time        Nanoseconds.
  *   Signals     The library's threads block them all, so that handlers run on yours; SIGPIPE is never raised. It installs
- *               no handler. A handler may call chttp_queue_wakeup() alone.
- *   Callbacks   None but those you ask for: chttp_queue_dispatch() on your thread, chttp_queue_new_callback() on the
- *               engine's, and the log's function of chttp_config_set_log() on either.
+ *               no handler. A handler may call chttp_queue_wakeup() and chttp_queue_stop(), and no other.
+ *   Callbacks   None but those you ask for: chttp_queue_dispatch() and chttp_queue_run() on your thread,
+ *               chttp_queue_new_callback() on the engine's, and the log's function of chttp_config_set_log() on either.
  *   Context     [any-ctx]     any thread, at any time, in callbacks and finalizers too; does not block. Not in signal handlers.
  *               [any-thread]  any thread of the application, several at a time. Inside callbacks of the last two kinds what might
  *                             wait answers CHTTP_E_WRONG_THREAD.
@@ -1017,6 +1017,11 @@
 #define CHTTP_REUSE_NEW_STALE 13
 
 /**
+ * For chttp_queue_run(): go on when nothing is left to wait for, since other threads may bring something.
+ */
+#define CHTTP_RUN_STAY 1
+
+/**
  * A file of certificates of authorities to trust, in PEM. When files are read, chttp_tls_new() says. Default "": none.
  */
 #define CHTTP_OPT_TLS_CA_FILE 28
@@ -1200,7 +1205,24 @@
 #define CHTTP_EV_STREAM_TLS 12
 
 /**
- * The last event of its exchange.
+ * A watched descriptor is ready: `arg` is CHTTP_WATCH_..., or'ed, `aux` the descriptor. Release it after reading or writing:
+ * see chttp_watch_fd(). Terminal if it was for once, or with `error`: then the watch has ended, and `obj` is NULL.
+ */
+#define CHTTP_EV_WATCH 20
+
+/**
+ * A timer has run out: `arg` is for how many periods, `aux` its moment. See chttp_timer_start(). Terminal if it was for
+ * once, or with `error`: then it has ended, and `obj` is NULL.
+ */
+#define CHTTP_EV_TIMER 21
+
+/**
+ * What chttp_queue_post() was given: `token`, and `aux`. Terminal. `xid` is 0.
+ */
+#define CHTTP_EV_TASK 22
+
+/**
+ * The last event of its exchange, watch or timer.
  */
 #define CHTTP_EF_TERMINAL 1
 
@@ -1312,6 +1334,27 @@
 #define CHTTP_VERSION 1000
 
 /**
+ * The descriptor can be read: bytes, an end or an error.
+ */
+#define CHTTP_WATCH_READ 1
+
+/**
+ * The descriptor can be written to, or writing would tell of an error.
+ */
+#define CHTTP_WATCH_WRITE 2
+
+/**
+ * The other side is gone, has closed its half, or there is an error. Told in any case, along with what was asked for;
+ * asking for it changes nothing.
+ */
+#define CHTTP_WATCH_HANGUP 4
+
+/**
+ * Only asked for: the first event is the last.
+ */
+#define CHTTP_WATCH_ONCE 256
+
+/**
  * A network that a test writes, from chttp_mock_new(). Refcounted and thread-safe.
  */
 typedef struct chttp_backend chttp_backend;
@@ -1396,7 +1439,7 @@ typedef struct chttp_option {
 } chttp_option;
 
 /**
- * One exchange: a request and its answer. Never 0. An id whose exchange has ended is stale: functions answer
+ * One exchange: a request and its answer; or a watch, or a timer. Never 0. An id whose exchange has ended is stale: functions answer
  * CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
  */
 typedef uint64_t chttp_xid;
@@ -1423,7 +1466,7 @@ typedef struct chttp_event {
     uint32_t arg;
     chttp_xid xid;
     /**
-     * The request's own.
+     * The request's own, or the watch's, timer's or task's.
      */
     uint64_t token;
     /**
@@ -2240,7 +2283,7 @@ int32_t chttp_submit(const struct chttp_engine *engine,
                      struct chttp_error **error);
 
 /**
- * Cancel an exchange. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
+ * Cancel an exchange, or end a watch or a timer. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
  * events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
  *
  * Its connection is closed, unless nothing was sent on it. From a signal handler: set a flag, call chttp_queue_wakeup(),
@@ -2675,10 +2718,10 @@ int32_t chttp_queue_wait(const struct chttp_queue *queue,
 int32_t chttp_queue_wakeup(const struct chttp_queue *queue);
 
 /**
- * Destroy a queue: its exchanges are cancelled, its events dropped, and the objects of these released. Nobody may be inside
- * drain or wait. If it has a callback, a call that is under way is waited for, and none follows. NULL is nothing. In a forked
- * child that has not called chttp_engine_reset_after_fork() the queue's descriptors are closed, and nothing else is done: its
- * memory stays.
+ * Destroy a queue: its exchanges are cancelled, its watches and timers ended, its events dropped, and the objects of these
+ * released. Nobody may be inside drain or wait. If it has a callback, a call that is under way is waited for, and none
+ * follows. NULL is nothing. In a forked child that has not called chttp_engine_reset_after_fork() the queue's descriptors are
+ * closed, and nothing else is done: its memory stays.
  *
  * Context:   [any-thread] [child-ok]
  * Returns:   0; CHTTP_E_WRONG_THREAD inside a callback of the library: the queue is as it was.
@@ -2834,6 +2877,54 @@ int32_t chttp_response_tls(const struct chttp_response *response,
                            size_t out_size);
 
 /**
+ * Loop on this thread: wait for events of the queue and hand them to `on_events`, in batches as chttp_queue_dispatch() does,
+ * until chttp_queue_stop(), or until nothing is left that could give an event: no exchange, watch or timer of this queue, and
+ * no event. With CHTTP_RUN_STAY in `flags` the latter is no reason to return.
+ *
+ * With an engine that the caller drives this is a whole event loop: its sockets, your descriptors and timers, what other
+ * threads post, one thread. With one that has a thread, each of several threads may run a queue of its own. Several may run
+ * one queue, too. `on_events` may do what it may in chttp_queue_dispatch(), and call chttp_queue_stop(). On a mock, time passes
+ * as in chttp_queue_wait().
+ *
+ * Context:   [any-thread]
+ * Ownership: objects that `on_events` has not taken are released after each batch.
+ * Returns:   0 after chttp_queue_stop(), 1 when nothing is left; CHTTP_E_INTERRUPTED after a signal handler ran that did not
+ *            call chttp_queue_stop(), CHTTP_E_INVALID_ARG, CHTTP_E_UNKNOWN_FLAG, CHTTP_E_WRONG_THREAD inside a callback of
+ *            the library, CHTTP_E_BAD_STATE (the queue has a callback; or on a mock, nothing will ever come),
+ *            CHTTP_E_ENGINE_DOWN when the engine has ended, CHTTP_E_FORKED (`on_events` has forked, and this is the child),
+ *            CHTTP_E_IO. Call it again to go on.
+ * Since:     0.1
+ */
+int32_t chttp_queue_run(const struct chttp_queue *queue,
+                        uint32_t flags,
+                        chttp_events_fn on_events,
+                        void *user);
+
+/**
+ * End all chttp_queue_run() of this queue that are in progress, or else the next one, which then returns at once: a stop is
+ * never lost. It takes effect when the batch at hand is done; events behind it stay in the queue. A chttp_queue_wait() may
+ * return early by it.
+ *
+ * Context:   [any-ctx], and in signal handlers, until chttp_queue_destroy()
+ * Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_BAD_STATE (the queue has a callback), CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_queue_stop(const struct chttp_queue *queue);
+
+/**
+ * Put an event of your own into a queue, from any thread: CHTTP_EV_TASK, with `token`, and `number` as `aux`. Those of one
+ * thread come in their order. It is terminal, its `xid` is 0, and it cannot be taken back. With a queue that has a callback,
+ * this is how to have something done on the engine's thread.
+ *
+ * Context:   [any-ctx]
+ * Returns:   0; CHTTP_E_AGAIN (1,048,576 events wait in the queue), CHTTP_E_INVALID_ARG, CHTTP_E_ENGINE_DOWN, CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_queue_post(const struct chttp_queue *queue,
+                         uint64_t token,
+                         uint64_t number);
+
+/**
  * Start TLS on an open stream: one of CHTTP_REQ_RAW, or one that CONNECT or Upgrade has left. What was written before
  * goes first, in the clear; what is written from now on waits for the end of the handshake, which CHTTP_EV_STREAM_TLS
  * tells. If it fails, that is the end of the stream.
@@ -2912,6 +3003,54 @@ int32_t chttp_stream_certificate(const struct chttp_response *connection,
 int32_t chttp_submit_packed(const struct chttp_submission *submission);
 
 /**
+ * Start a timer: an event of `queue` after `first_ns` nanoseconds, and with `every_ns` other than 0 again after each further
+ * `every_ns`.
+ *
+ * CHTTP_EV_TIMER: `aux` is the moment for which it was set, in nanoseconds of CLOCK_MONOTONIC (of the mock's clock on a
+ * mock), `arg` how many periods it stands for: 1, or more if some have passed meanwhile. Never early; a wait rounds up to a
+ * millisecond. Timers that run out together come in the order of their moments, and of their start among equals.
+ *
+ * Periods are a grid from the first moment on: what is late does not shift the next. There is one event of a timer at a time:
+ * until its `obj` is released (see chttp_watch_fd()) periods are only counted, so that a slow program is never behind by more
+ * than one event.
+ *
+ * With `every_ns` 0 the event is terminal, and the timer is gone. Else end it with chttp_cancel(): its last event has
+ * CHTTP_EF_TERMINAL and CHTTP_E_CANCELLED. Engine and queue end it as they do a watch. `first_ns` 0 is at once,
+ * CHTTP_UNLIMITED never: until chttp_timer_restart().
+ *
+ * `error`, unless NULL, receives on failure an object that explains it; release it.
+ *
+ * Context:   [any-ctx]
+ * Returns:   0 and `*out`, unless that is NULL; CHTTP_E_INVALID_ARG, CHTTP_E_TOO_MANY_EXCHANGES, CHTTP_E_ENGINE_DOWN,
+ *            CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_timer_start(const struct chttp_engine *engine,
+                          const struct chttp_queue *queue,
+                          uint64_t first_ns,
+                          uint64_t every_ns,
+                          uint64_t token,
+                          chttp_xid *out,
+                          struct chttp_error **error);
+
+/**
+ * Start a timer anew that has not ended: from now on `first_ns` and `every_ns` count, as in chttp_timer_start(). An event
+ * that waits in the queue stays there.
+ *
+ * `error`, unless NULL, receives on failure an object that explains it; release it.
+ *
+ * Context:   [any-ctx]
+ * Returns:   0; CHTTP_E_NOT_FOUND (the timer has ended, or the id is none of a timer), CHTTP_E_INVALID_ARG,
+ *            CHTTP_E_ENGINE_DOWN, CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_timer_restart(const struct chttp_engine *engine,
+                            chttp_xid id,
+                            uint64_t first_ns,
+                            uint64_t every_ns,
+                            struct chttp_error **error);
+
+/**
  * Make TLS settings from the `tls_...` options of `config`, for requests that need others than their engine. Files are
  * read in this call, and not again. `config` may be NULL for the defaults; nothing of it is needed afterwards. It may be the
  * one that an engine is made from: its other options are not looked at.
@@ -2962,6 +3101,63 @@ uint32_t chttp_version(void);
  * Since:     0.1
  */
 const char *chttp_version_string(void);
+
+/**
+ * Watch a descriptor of the application's: what can be read from it or written to it becomes events of `queue`.
+ * `interest` is CHTTP_WATCH_READ and CHTTP_WATCH_WRITE, or'ed; with CHTTP_WATCH_ONCE for one event. None of both is a watch
+ * that pauses until chttp_watch_modify().
+ *
+ * CHTTP_EV_WATCH: `arg` says what is so, `aux` is the descriptor. A watch tells what is, not what comes (level-triggered):
+ * what was not read is told again. But there is one event of it at a time. Until its `obj` is released, by
+ * chttp_events_release(), or behind the function of chttp_queue_dispatch(), chttp_queue_run() or a callback, the watch is
+ * silent; then it looks anew. So read or write first and release afterwards, on whatever thread; keep `obj` to pause, and do
+ * not forget to release events that you have no use for.
+ *
+ * End it with chttp_cancel(): when that has returned, the library is done with the descriptor, and it may be closed. Of
+ * the watch, an event may still wait in the queue; the last one has CHTTP_EF_TERMINAL, and `error` CHTTP_E_CANCELLED. With
+ * CHTTP_WATCH_ONCE the first event is terminal, and no further one follows. When the engine ends, so does the watch, with
+ * CHTTP_E_ENGINE_CLOSED; with its queue it goes without a word. The descriptor is never closed, read or written, and its flags
+ * stay as they are.
+ *
+ * One that is closed while it is watched harms nobody: the watch is silent, or ends with CHTTP_E_IO (`os_errno` EBADF or
+ * ENOENT) once that shows, and never tells of what has its number now. End it first all the same: as long as the description
+ * is open elsewhere (dup(), fork()), the kernel goes on reporting it.
+ *
+ * A descriptor has one watch in an engine, and any number in several. Pipes, sockets, terminals, eventfds, timerfds, epoll
+ * sets, another engine's queue: whatever epoll(7) takes, so not files. As many watches and timers as CHTTP_OPT_MAX_EXCHANGES.
+ *
+ * `error`, unless NULL, receives on failure an object that explains it; release it.
+ *
+ * Context:   [any-ctx]
+ * Ownership: `fd` stays yours.
+ * Returns:   0 and `*out`, unless that is NULL; CHTTP_E_INVALID_ARG (`fd` is not open, or the engine's own),
+ *            CHTTP_E_UNKNOWN_FLAG, CHTTP_E_BAD_STATE (it is watched already), CHTTP_E_UNSUPPORTED (a file, or a mock),
+ *            CHTTP_E_TOO_MANY_EXCHANGES, CHTTP_E_TOO_MANY_FILES, CHTTP_E_NOMEM, CHTTP_E_ENGINE_DOWN, CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_watch_fd(const struct chttp_engine *engine,
+                       const struct chttp_queue *queue,
+                       int32_t fd,
+                       uint32_t interest,
+                       uint64_t token,
+                       chttp_xid *out,
+                       struct chttp_error **error);
+
+/**
+ * Ask something else of a watch, or pause it (`interest` 0); CHTTP_WATCH_ONCE has the next event be the last. An event that
+ * waits in the queue still tells what was asked before. If one is not released, the change counts from its release on.
+ *
+ * `error`, unless NULL, receives on failure an object that explains it; release it.
+ *
+ * Context:   [any-ctx]
+ * Returns:   0; CHTTP_E_NOT_FOUND (the watch has ended, or the id is none of a watch), CHTTP_E_UNKNOWN_FLAG,
+ *            CHTTP_E_INVALID_ARG, CHTTP_E_ENGINE_DOWN, CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_watch_modify(const struct chttp_engine *engine,
+                           chttp_xid id,
+                           uint32_t interest,
+                           struct chttp_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

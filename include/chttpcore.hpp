@@ -25,7 +25,7 @@
  *   Failures    chttpcore::error is thrown where the C function returns a negative number, except those that are part
  *               of the game: what returns a bool or a count says so. Destructors throw nothing.
  *   Threads     As in chttpcore.h: engines and queues may be used by many threads, other things by one at a time.
- *   Exceptions  Those of your functions pass through run(), for_each() and dispatch(). Nothing leaks; the events behind
+ *   Exceptions  Those of your functions pass through run(), for_each(), dispatch(). Nothing leaks; the events behind
  *               the one that was looked at, up to the end of its batch, are released unseen.
  *   Lifetime    Views are borrowed from the thing that they were asked of. Queues, answers and bodies may outlive their
  *               engine.
@@ -40,8 +40,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -743,6 +747,50 @@ public:
     /** Any thread, and signal handlers. */
     void wakeup() const { check(chttp_queue_wakeup(get())); }
 
+    /** A watch of a descriptor: CHTTP_EV_WATCH events. */
+    xid watch(int fd, std::uint32_t interest, std::uint64_t token = 0) const
+    {
+        xid id = 0;
+        detail::reason why;
+        why.check(chttp_watch_fd(engine_, get(), fd, interest, token, &id, why.out()));
+        return id;
+    }
+    /** False: it has ended. */
+    bool modify(xid watch, std::uint32_t interest) const
+    {
+        detail::reason why;
+        int32_t code = chttp_watch_modify(engine_, watch, interest, why.out());
+        return code != CHTTP_E_NOT_FOUND && why.check(code) == 0;
+    }
+    /** A timer: CHTTP_EV_TIMER events, one, or with `every` one after each further period. */
+    xid timer(std::chrono::nanoseconds first, std::chrono::nanoseconds every = std::chrono::nanoseconds(0),
+              std::uint64_t token = 0) const
+    {
+        xid id = 0;
+        detail::reason why;
+        why.check(chttp_timer_start(engine_, get(), detail::timeout(first), detail::timeout(every), token, &id,
+                                    why.out()));
+        return id;
+    }
+    /** From now on anew. False: it has ended. */
+    bool restart(xid timer, std::chrono::nanoseconds first,
+                 std::chrono::nanoseconds every = std::chrono::nanoseconds(0)) const
+    {
+        detail::reason why;
+        int32_t code = chttp_timer_restart(engine_, timer, detail::timeout(first), detail::timeout(every), why.out());
+        return code != CHTTP_E_NOT_FOUND && why.check(code) == 0;
+    }
+    /** Cancel an exchange, or end a watch or timer. False: it has ended. */
+    bool cancel(xid id) const
+    {
+        int32_t code = chttp_cancel(engine_, id);
+        return code != CHTTP_E_NOT_FOUND && check(code) == 0;
+    }
+    /** An event from any thread: CHTTP_EV_TASK. */
+    void post(std::uint64_t token, std::uint64_t number = 0) const { check(chttp_queue_post(get(), token, number)); }
+    /** End loop::run(), from any thread and signal handlers. */
+    void stop() const { check(chttp_queue_stop(get())); }
+
     /** Call `function(event &)` with each event that waits. Returns how many there were. */
     template <typename Function> std::size_t for_each(Function &&function) const
     {
@@ -815,6 +863,137 @@ private:
     }
 
     chttp_engine *engine_;
+};
+
+/**
+ * An event loop: a function for each descriptor, timer, task and exchange of a queue of its own. An engine that the caller
+ * drives has no other queue beside it.
+ *
+ *     chttpcore::loop loop(engine);
+ *     loop.watch(fd, CHTTP_WATCH_READ, [&](chttpcore::event &) { read_some(fd); });
+ *     loop.every(std::chrono::seconds(1), [&](chttpcore::event &event) { if (!event.is_terminal()) tick(); });
+ *     loop.submit(request.collect(), [&](chttpcore::event &event) { if (event.is_terminal()) show(event); });
+ *     loop.run();
+ */
+class loop {
+public:
+    typedef std::function<void(event &)> function;
+
+    explicit loop(const engine &owner) : queue_(owner), last_(0) {}
+    loop(const loop &) = delete;
+    loop &operator=(const loop &) = delete;
+
+    /** Its events; what is not read is told again. CHTTP_WATCH_... */
+    xid watch(int fd, std::uint32_t interest, function then)
+    {
+        return keep(std::move(then), [&](std::uint64_t token) { return queue_.watch(fd, interest, token); });
+    }
+    xid after(std::chrono::nanoseconds time, function then)
+    {
+        return keep(std::move(then), [&](std::uint64_t token) {
+            return queue_.timer(time, std::chrono::nanoseconds(0), token);
+        });
+    }
+    /** `arg` of the event tells how many periods have passed. */
+    xid every(std::chrono::nanoseconds period, function then)
+    {
+        return keep(std::move(then), [&](std::uint64_t token) { return queue_.timer(period, period, token); });
+    }
+    /** All events of an exchange. */
+    xid submit(request what, function then)
+    {
+        return keep(std::move(then), [&](std::uint64_t token) { return queue_.submit(what.token(token)); });
+    }
+    /** Call it in the loop. From any thread. */
+    void post(std::function<void()> task)
+    {
+        keep([task](event &) { task(); }, [&](std::uint64_t token) {
+            queue_.post(token);
+            return xid(0);
+        });
+    }
+    bool modify(xid watch, std::uint32_t interest) const { return queue_.modify(watch, interest); }
+    bool restart(xid timer, std::chrono::nanoseconds first,
+                 std::chrono::nanoseconds every = std::chrono::nanoseconds(0)) const
+    {
+        return queue_.restart(timer, first, every);
+    }
+    /** Its function is called once more at least: with the event that is_terminal(). False: it has ended. */
+    bool cancel(xid id) const { return queue_.cancel(id); }
+
+    /**
+     * Until stop(), which makes it true, or until nothing is left: false. With CHTTP_RUN_STAY the latter is no reason to
+     * return. What a function throws ends it; the events behind, up to the end of the batch, are released unseen. A
+     * signal handler interrupts nothing: let it call stop().
+     */
+    bool run(std::uint32_t flags = 0)
+    {
+        int32_t code;
+        do {
+            code = chttp_queue_run(queue_.get(), flags, on_events, this);
+            if (thrown_) {
+                std::exception_ptr thrown;
+                std::swap(thrown, thrown_);
+                std::rethrow_exception(thrown);
+            }
+        } while (code == CHTTP_E_INTERRUPTED);
+        return check(code) == 0;
+    }
+    /** Any thread, and signal handlers. */
+    void stop() const { queue_.stop(); }
+    /** What it is made of, for everything else. */
+    const queue &events() const noexcept { return queue_; }
+
+private:
+    /** `start` is given the token under which the function is found, also by an event that comes at once. */
+    template <typename Start> xid keep(function then, Start &&start)
+    {
+        std::uint64_t token;
+        {
+            std::lock_guard<std::mutex> locked(lock_);
+            token = ++last_;
+            functions_.emplace(token, std::make_shared<function>(std::move(then)));
+        }
+        try {
+            return start(token);
+        } catch (...) {
+            std::lock_guard<std::mutex> locked(lock_);
+            functions_.erase(token);
+            throw;
+        }
+    }
+
+    void hand_over(event &each)
+    {
+        std::shared_ptr<function> then;
+        {
+            std::lock_guard<std::mutex> locked(lock_);
+            auto found = functions_.find(each.token);
+            if (found == functions_.end()) return;
+            then = found->second;
+            if (each.is_terminal()) functions_.erase(found);
+        }
+        (*then)(each);
+    }
+
+    /* No exception may pass through the library. */
+    static void on_events(chttp_event *batch, std::uint32_t n, std::size_t, void *user) noexcept
+    {
+        loop &here = *static_cast<loop *>(user);
+        try {
+            for (std::uint32_t i = 0; i < n; i++)
+                here.hand_over(static_cast<event &>(batch[i]));
+        } catch (...) {
+            here.thrown_ = std::current_exception();
+            chttp_queue_stop(here.queue_.get());
+        }
+    }
+
+    queue queue_;
+    std::mutex lock_;
+    std::unordered_map<std::uint64_t, std::shared_ptr<function>> functions_;
+    std::uint64_t last_;
+    std::exception_ptr thrown_;
 };
 
 } // namespace chttpcore

@@ -4,7 +4,7 @@ mod client;
 
 use chttpcore::mem::{Block, Pool};
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Script};
-use chttpcore::net::backend::{Backend, Bind, Ready, Waiter};
+use chttpcore::net::backend::{Backend, Bind, Edge, Ready, Waiter};
 use chttpcore::net::connection::ConnId;
 use chttpcore::net::reactor::{Agent, Io, Pumped, Receiver};
 use chttpcore::net::secure::Insecure;
@@ -332,6 +332,9 @@ impl Agent<MockBackend> for Late {
         &mut self.memory
     }
     fn expired(&mut self, _: &mut Io<MockBackend>, _: u64) {}
+    fn watched(&mut self, _: &mut Io<MockBackend>, _: u64, _: Edge) {
+        unreachable!("nothing is watched");
+    }
 }
 
 #[test]

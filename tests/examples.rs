@@ -6,6 +6,7 @@ mod support;
 
 use programs::{MailServer, SecureServer, Server, certificate, compile, file_of, run, run_with};
 use std::fs;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use support::root;
 
@@ -109,6 +110,27 @@ fn callback_answers_itself_on_the_librarys_thread() {
     assert!(text.starts_with("0 answers, 20 failures, 0 bytes\n"), "{text}");
     let (ok, text) = run(&callback, &["http://a b/"], Stdio::null());
     assert!(!ok && text.contains("CHTTP_E_INVALID_URL"), "{text}");
+}
+
+#[test]
+fn event_loop_fetches_what_comes_in_and_returns_when_nothing_is_left() {
+    let server = Server::start("event_loop");
+    let program = compile(&[&root().join("examples/event_loop.c")], "examples/event_loop");
+    let fed = |lines: &str| {
+        let (ours, mut theirs) = std::io::pipe().expect("a pipe");
+        theirs.write_all(lines.as_bytes()).expect("a pipe has room for it");
+        Stdio::from(ours)
+    };
+    let lines: String = ["/", "/delay/50", "/bytes/100000"].iter().map(|path| server.url(path) + "\n").collect();
+    let (ok, text) = run(&program, &[], fed(&lines));
+    assert!(ok && text.ends_with("done: 3 answers, 0 failures\n"), "{text}");
+    let (ok, text) = run(&program, &[], fed("http://127.0.0.1:1/\nno url\n"));
+    assert!(!ok && text == "done: 0 answers, 2 failures\n", "{text}");
+    let (ok, text) = run(&program, &[], fed(""));
+    assert!(ok && text == "done: 0 answers, 0 failures\n", "{text}");
+    let (_, file) = file_of(10, "examples/event_loop.input");
+    let (ok, text) = run(&program, &[], file.into());
+    assert!(!ok && text.contains("not supported"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use chttpcore::mem::{Block, Key, Pool};
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Script};
-use chttpcore::net::backend::{Address, Backend, Bind, Waiter};
+use chttpcore::net::backend::{Address, Backend, Bind, Edge, Waiter};
 use chttpcore::net::connection::ConnId;
 use chttpcore::net::reactor::{Agent, Io, Pumped, Receiver};
 use chttpcore::net::secure::Insecure;
@@ -78,6 +78,9 @@ impl Agent<MockBackend> for Ear {
         &mut self.memory
     }
     fn expired(&mut self, _: &mut Io<MockBackend>, _: u64) {}
+    fn watched(&mut self, _: &mut Io<MockBackend>, _: u64, _: Edge) {
+        unreachable!("nothing is watched");
+    }
 }
 
 struct Bench {

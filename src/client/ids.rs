@@ -21,14 +21,14 @@ pub const fn slot(xid: u64) -> usize {
     (xid & (SLOTS_MAX as u64 - 1)) as usize
 }
 
-const fn pack(key: Key) -> u64 {
+pub(super) const fn pack(key: Key) -> u64 {
     // The topmost 8 bits name the reactor; there is one, number 0.
     const { assert!(SLOT_BITS + GENERATION_BITS + 8 == 64) };
     (key.generation as u64) << SLOT_BITS | key.slot as u64
 }
 
 /// All bits of an id count, also those that name the reactor.
-const fn unpack(xid: u64) -> Option<Key> {
+pub(super) const fn unpack(xid: u64) -> Option<Key> {
     let key = Key { slot: slot(xid) as u32, generation: (xid >> SLOT_BITS) as u32 };
     if pack(key) == xid { Some(key) } else { None }
 }
@@ -68,6 +68,13 @@ impl Ids {
         self.latest.load(Ordering::Relaxed).wrapping_add(1).max(1)
     }
 
+    /// An id has been given with this generation.
+    pub fn note(&self, generation: u32) {
+        if generation > self.latest.load(Ordering::Relaxed) {
+            self.latest.fetch_max(generation, Ordering::Relaxed);
+        }
+    }
+
     /// Claim `count` ids, all or none.
     pub fn claim(&self, count: usize, mut give: impl FnMut(u64, Arc<Gate>)) -> Result<(), Refused> {
         let mut inner = self.inner.lock();
@@ -80,9 +87,7 @@ impl Ids {
         for _ in 0..count {
             let key = inner.gates.next_key();
             let xid = pack(key);
-            if key.generation > self.latest.load(Ordering::Relaxed) {
-                self.latest.store(key.generation, Ordering::Relaxed);
-            }
+            self.note(key.generation);
             // Bodies of the former exchange may still be held by the application; their credit must not come here.
             let spare = inner.spare.pop().and_then(|mut gate| Arc::get_mut(&mut gate).is_some().then_some(gate));
             let gate = spare.unwrap_or_else(|| Arc::new(Gate::new(self.mail.clone())));

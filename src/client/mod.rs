@@ -9,9 +9,11 @@ pub mod exchange;
 pub mod failure;
 pub mod gate;
 pub mod ids;
+pub mod lease;
 pub mod request;
 pub mod response;
 pub mod settings;
+pub mod sources;
 pub mod trust;
 pub mod upload;
 
@@ -29,10 +31,11 @@ pub use request::Request;
 pub use settings::Settings;
 
 use crate::mem::{self, Table};
+use crate::net::backend::{Backend, Edge};
 use crate::net::connection::ConnId;
 use crate::net::reactor::{Agent, Io, Pumped};
 use crate::net::secure::Insecure;
-use crate::net::{backend::Backend, wheel::TimerId};
+use crate::net::wheel::TimerId;
 use crate::pool::{Gone, Pool};
 use crate::proto::Tick;
 use dialer::Dialer;
@@ -43,6 +46,7 @@ use ids::Ids;
 use logging::Logging;
 use outbox::Outbox;
 use sink::ExchangeSink;
+use sources::{Sources, is_source};
 use std::io;
 use std::sync::Arc;
 
@@ -50,7 +54,7 @@ use std::sync::Arc;
 const ENOUGH_CREDIT: u64 = mem::Pool::RECEIVE as u64;
 /// `Conn::owner` of an idle connection.
 const NOBODY: u32 = u32::MAX;
-/// Timer keys: an exchange's is its id (below 2^56), a dial's its slot with this bit.
+/// Timer keys: an exchange's is its id (below 2^56), a source's its id too, a dial's its slot with this bit.
 const DIAL_TIMER: u64 = 1 << 63;
 const IDLE_TIMER: u64 = u64::MAX;
 const TIDY_TIMER: u64 = u64::MAX - 1;
@@ -80,6 +84,7 @@ pub struct Client {
     exchanges: Table<Exchange>,
     pool: Pool,
     dialer: Dialer,
+    sources: Sources,
     outbox: Outbox,
     pub log: Logging,
     memory: mem::Pool,
@@ -102,13 +107,14 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(settings: Settings, ids: Arc<Ids>, dialer: Dialer) -> Client {
+    fn new(settings: Settings, ids: Arc<Ids>, dialer: Dialer, sources: Sources) -> Client {
         Client {
             pool: Pool::new(settings.pool.clone()),
             log: Logging::new(settings.log_level, settings.log.clone()),
             settings,
             exchanges: Table::default(),
             dialer,
+            sources,
             outbox: Outbox::default(),
             memory: mem::Pool::default(),
             ids,
@@ -226,6 +232,7 @@ impl Client {
         io.tidy(calm);
         self.exchanges.tidy();
         self.dialer.tidy();
+        self.sources.tidy();
         self.pool.tidy(calm);
         self.memory.tidy();
         if calm {
@@ -256,6 +263,7 @@ impl Client {
             "a place in the pool was lost"
         );
         assert_eq!(io.conn_count(), busy + counts.idle as usize + self.dialer.connecting());
+        assert_eq!(io.watch_count(), self.sources.watch_count(), "a watch was lost");
         let waiting = self.exchanges.iter().filter(|x| x.conn.is_none()).count();
         assert_eq!(counts.waiting as usize, waiting, "a waiter was lost");
         let in_need = |x: &&Exchange| x.conn.is_none() && x.dial.is_none();
@@ -289,6 +297,10 @@ impl<B: Backend> Agent<B> for Client {
         }
     }
 
+    fn watched(&mut self, io: &mut Io<B>, owner: u64, edge: Edge) {
+        self.source_ready(io, owner, edge);
+    }
+
     fn memory(&mut self) -> &mut mem::Pool {
         &mut self.memory
     }
@@ -301,6 +313,7 @@ impl<B: Backend> Agent<B> for Client {
             }
             TIDY_TIMER => self.tidy(io),
             LINE_TIMER => self.line_timed_out(io),
+            key if is_source(key) => self.source_expired(key),
             key if key & DIAL_TIMER != 0 => self.dial_timed_out(io, key & !DIAL_TIMER),
             xid => self.timed_out(io, xid),
         }

@@ -1,6 +1,6 @@
 //! Events of the current turn, by queue. They are published together at its end, so that an application is woken once.
 
-use crate::queue::event::kind;
+use crate::queue::event::{flag, kind};
 use crate::queue::{Event, Queue};
 use std::sync::Arc;
 
@@ -110,11 +110,19 @@ impl Outbox {
             if staged.events.is_empty() {
                 continue;
             }
-            calls.answers += staged.events.iter().filter(|e| e.kind != kind::BODY).count() as u32;
+            let (mut answers, mut ends) = (0, 0);
+            for event in &staged.events {
+                answers += u32::from(event.kind != kind::BODY);
+                ends += usize::from(event.flags & flag::TERMINAL != 0);
+            }
+            calls.answers += answers;
             if staged.queue.publish(&mut staged.events) {
                 calls.add(staged.queue.clone());
             } else {
                 calls.behind = true;
+            }
+            if ends > 0 {
+                staged.queue.ended(ends);
             }
         }
     }

@@ -35,9 +35,11 @@ impl<B: Backend> Core<B> {
             let Core { io, client, .. } = self;
             match mail {
                 Mail::Submit(submission) => client.accept(io, submission),
+                Mail::Task(queue, event) => client.outbox.push(&queue, event),
                 // Nothing is left that it could be about.
                 _ if client.closed.is_some() => {}
                 Mail::Cancel(xid) => client.cancel(io, xid),
+                Mail::Again(id) => client.source_again(io, id),
                 Mail::Credit(xid) => client.credit(io, xid),
                 Mail::Nudge(xid) => client.nudge(io, xid),
                 Mail::Write(xid, piece) => client.write(io, xid, piece),
@@ -64,6 +66,7 @@ impl<B: Backend> Core<B> {
     pub fn dispatch(&mut self, ready: &[Ready]) {
         if self.client.closed.is_none() {
             self.io.dispatch(ready, &mut self.client);
+            self.client.tell_timers(&mut self.io);
         }
     }
 
@@ -117,6 +120,7 @@ impl<B: Backend> Core<B> {
         let Core { io, client, .. } = self;
         client.closed = Some(code);
         client.fail_all(io, code);
+        client.end_sources(io, code);
         client.drop_dials(io);
         client.dialer.close();
         client.pool.drain_idle(|_| {});
@@ -149,6 +153,7 @@ impl<B: Backend> Core<B> {
             client.outbox.push(&exchange.queue, event);
             client.spent.push(exchange.xid);
         }
+        client.collapse_sources(e::CHTTP_E_PANIC);
         // Whoever wrote while the turn unwound saw a holder of the turn who would look.
         self.read_mail(mailbox);
         for queue in queues {
@@ -166,6 +171,7 @@ impl<B: Backend> Core<B> {
         for xid in xids {
             client.cancel(io, xid);
         }
+        client.forget_sources(io, queue);
         client.outbox.forget(queue);
     }
 }

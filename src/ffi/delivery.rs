@@ -33,24 +33,24 @@ pub type chttp_events_fn =
 type OnEvents = unsafe extern "C" fn(*mut chttp_event, u32, usize, *mut c_void);
 
 /// Events on their way through the application's function; what it has not taken is released in the end.
-struct Batch {
+pub(super) struct Batch {
     events: [MaybeUninit<chttp_event>; BATCH],
     count: usize,
 }
 
 impl Batch {
-    fn new() -> Batch {
+    pub fn new() -> Batch {
         Batch { events: [const { MaybeUninit::uninit() }; BATCH], count: 0 }
     }
 
-    fn put(&mut self, event: Event) {
+    pub fn put(&mut self, event: Event) {
         self.events[self.count].write(record(event));
         self.count += 1;
     }
 
     /// # Safety
     /// `function` may be called with events and `user`.
-    unsafe fn hand_over(&mut self, function: OnEvents, user: *mut c_void) {
+    pub unsafe fn hand_over(&mut self, function: OnEvents, user: *mut c_void) {
         if self.count > 0 {
             // SAFETY: by contract; `count` events are written.
             unsafe { function(self.events.as_mut_ptr().cast(), self.count as u32, size_of::<chttp_event>(), user) };
@@ -96,6 +96,7 @@ pub unsafe extern "C" fn chttp_queue_dispatch(
         loop {
             let mut batch = Batch::new();
             let more = bound.engine.drain(&bound.inner, rest.min(BATCH), |event| batch.put(event));
+            bound.inner.pass_on(more);
             // SAFETY: the caller's promise about `on_events`.
             unsafe { batch.hand_over(function, user) };
             rest -= more.count;

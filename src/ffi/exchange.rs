@@ -338,7 +338,7 @@ pub(super) unsafe fn read(engine: &Arc<AnyEngine>, at: *const u8, index: usize) 
     })
 }
 
-/// Cancel an exchange. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
+/// Cancel an exchange, or end a watch or a timer. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
 /// events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
 ///
 /// Its connection is closed, unless nothing was sent on it. From a signal handler: set a flag, call chttp_queue_wakeup(),

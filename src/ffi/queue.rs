@@ -90,7 +90,7 @@ impl Bound {
     }
 
     /// Whether there is anything to wait for: events of a queue with a function go to that.
-    fn check_waitable(&self) -> Result<(), i32> {
+    pub fn check_waitable(&self) -> Result<(), i32> {
         if self.inner.callee().is_some() { Err(e::CHTTP_E_BAD_STATE) } else { Ok(()) }
     }
 }
@@ -216,6 +216,7 @@ pub unsafe extern "C" fn chttp_queue_drain(
         let (queue, mut writer) = unsafe { (chttp_queue::get(queue)?, Writer::new(events, cap, stride)?) };
         queue.check_taker()?;
         let drained = queue.engine.drain(&queue.inner, cap as usize, |event| writer.put(event));
+        queue.inner.pass_on(drained);
         Ok(i32::try_from(drained.count).unwrap_or(i32::MAX))
     })
 }
@@ -251,13 +252,23 @@ pub unsafe extern "C" fn chttp_queue_wait(
             Ok(drained) if drained.count == 0 && !drained.woken && queue.engine.is_over(&queue.inner) => {
                 Err(e::CHTTP_E_ENGINE_DOWN)
             }
-            Ok(drained) => Ok(i32::try_from(drained.count).unwrap_or(i32::MAX)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(e::CHTTP_E_INTERRUPTED),
-            // What a mock says when there is nothing that it could wait for.
-            Err(error) if error.raw_os_error() == Some(libc::EDEADLK) => Err(e::CHTTP_E_BAD_STATE),
-            Err(_) => Err(e::CHTTP_E_IO),
+            Ok(drained) => {
+                queue.inner.pass_on(drained);
+                Ok(i32::try_from(drained.count).unwrap_or(i32::MAX))
+            }
+            Err(error) => Err(wait_failed(&error)),
         }
     })
+}
+
+/// Why a wait ended before its time.
+pub(super) fn wait_failed(error: &io::Error) -> i32 {
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::Interrupted, _) => e::CHTTP_E_INTERRUPTED,
+        // What a mock says when there is nothing that it could wait for.
+        (_, Some(libc::EDEADLK)) => e::CHTTP_E_BAD_STATE,
+        _ => e::CHTTP_E_IO,
+    }
 }
 
 /// Make a chttp_queue_wait() in progress, or else the next one, return early with 0; the descriptor becomes readable too,
@@ -277,10 +288,10 @@ pub unsafe extern "C" fn chttp_queue_wakeup(queue: *const chttp_queue) -> i32 {
     })
 }
 
-/// Destroy a queue: its exchanges are cancelled, its events dropped, and the objects of these released. Nobody may be inside
-/// drain or wait. If it has a callback, a call that is under way is waited for, and none follows. NULL is nothing. In a forked
-/// child that has not called chttp_engine_reset_after_fork() the queue's descriptors are closed, and nothing else is done: its
-/// memory stays.
+/// Destroy a queue: its exchanges are cancelled, its watches and timers ended, its events dropped, and the objects of these
+/// released. Nobody may be inside drain or wait. If it has a callback, a call that is under way is waited for, and none
+/// follows. NULL is nothing. In a forked child that has not called chttp_engine_reset_after_fork() the queue's descriptors are
+/// closed, and nothing else is done: its memory stays.
 ///
 /// Context:   [any-thread] [child-ok]
 /// Returns:   0; CHTTP_E_WRONG_THREAD inside a callback of the library: the queue is as it was.

@@ -35,8 +35,16 @@ pub const CHTTP_EV_STREAM_END: u32 = 11;
 /// The handshake of chttp_stream_start_tls() is done: what is received and sent from here on is secured. `obj` is a
 /// chttp_response for chttp_response_tls(), chttp_stream_alpn(), chttp_stream_certificate().
 pub const CHTTP_EV_STREAM_TLS: u32 = 12;
+/// A watched descriptor is ready: `arg` is CHTTP_WATCH_..., or'ed, `aux` the descriptor. Release it after reading or writing:
+/// see chttp_watch_fd(). Terminal if it was for once, or with `error`: then the watch has ended, and `obj` is NULL.
+pub const CHTTP_EV_WATCH: u32 = 20;
+/// A timer has run out: `arg` is for how many periods, `aux` its moment. See chttp_timer_start(). Terminal if it was for
+/// once, or with `error`: then it has ended, and `obj` is NULL.
+pub const CHTTP_EV_TIMER: u32 = 21;
+/// What chttp_queue_post() was given: `token`, and `aux`. Terminal. `xid` is 0.
+pub const CHTTP_EV_TASK: u32 = 22;
 
-/// The last event of its exchange.
+/// The last event of its exchange, watch or timer.
 pub const CHTTP_EF_TERMINAL: u32 = 1;
 /// `data` was copied out of the receive buffer, as small pieces and collected bodies are; else it is a slice of it.
 pub const CHTTP_EF_COPIED: u32 = 2;
@@ -81,7 +89,7 @@ pub const CHTTP_UNLIMITED: u64 = 0xffffffffffffffff;
 /// Wherever a text is given as pointer and length: it ends with NUL.
 pub const CHTTP_NUL_TERMINATED: u64 = 0xffffffffffffffff;
 
-/// One exchange: a request and its answer. Never 0. An id whose exchange has ended is stale: functions answer
+/// One exchange: a request and its answer; or a watch, or a timer. Never 0. An id whose exchange has ended is stale: functions answer
 /// CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
 pub type chttp_xid = u64;
 
@@ -100,7 +108,7 @@ pub struct chttp_event {
     /// HTTP status; 0 where there is none yet.
     pub arg: u32,
     pub xid: chttp_xid,
-    /// The request's own.
+    /// The request's own, or the watch's, timer's or task's.
     pub token: u64,
     /// 0, or CHTTP_E_... (negative).
     pub error: i32,
@@ -352,6 +360,9 @@ const _: () = {
         (CHTTP_EV_LOG, kind::LOG),
         (CHTTP_EV_STREAM_END, kind::STREAM_END),
         (CHTTP_EV_STREAM_TLS, kind::STREAM_TLS),
+        (CHTTP_EV_WATCH, kind::WATCH),
+        (CHTTP_EV_TIMER, kind::TIMER),
+        (CHTTP_EV_TASK, kind::TASK),
         (CHTTP_EF_TERMINAL, flag::TERMINAL),
         (CHTTP_EF_COPIED, flag::COPIED),
         (CHTTP_EF_TUNNEL, flag::TUNNEL),

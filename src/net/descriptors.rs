@@ -39,6 +39,11 @@ impl FdSet {
         self.parts[part].get().is_some_and(|part| part[word].fetch_and(!bit, Ordering::SeqCst) & bit != 0)
     }
 
+    fn has(&self, fd: RawFd) -> bool {
+        let (part, word, bit) = FdSet::place(fd);
+        self.parts[part].get().is_some_and(|part| part[word].load(Ordering::SeqCst) & bit != 0)
+    }
+
     fn drain(&self, mut each: impl FnMut(RawFd)) {
         for (n, part) in self.parts.iter().enumerate() {
             for (at, word) in part.get().into_iter().flatten().enumerate() {
@@ -69,6 +74,11 @@ impl Descriptors {
     /// It is about to be closed. Whether it was ours.
     pub fn remove_socket(&self, fd: RawFd) -> bool {
         self.sockets.remove(fd)
+    }
+
+    /// Whether it is ours. Not negative.
+    pub fn has(&self, fd: RawFd) -> bool {
+        self.sockets.has(fd) || self.held.has(fd)
     }
 
     pub fn close_sockets(&self) {
@@ -135,7 +145,8 @@ mod tests {
             }
             assert!(FdSet::place(fd).0 < PARTS);
         }
-        assert!(set.remove(64));
+        assert!(set.has(64) && set.has(1 << 20) && !set.has(65) && !set.has(5000));
+        assert!(set.remove(64) && !set.has(64));
         assert!(!set.remove(64) && !set.remove(5000) && !set.remove(RawFd::MAX));
         let mut left = Vec::new();
         set.drain(|fd| left.push(fd));

@@ -10,4 +10,5 @@ pub mod resolver;
 pub mod secure;
 pub mod spoken;
 pub mod sys;
+pub mod watch;
 pub mod wheel;

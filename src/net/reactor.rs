@@ -11,6 +11,7 @@ use super::backend::{Address, BATCH, Backend, Bind, Dial, Edge, Ready, Token};
 use super::connection::{Conn, ConnId, Kept, retry};
 use super::secure::{Insecure, Received};
 use super::spoken::Spoken;
+use super::watch::{self, Watches};
 use super::wheel::Wheel;
 use crate::mem::{Block, Key, Pool, Slab};
 use crate::proto::h1::{H1, Limits};
@@ -40,6 +41,9 @@ pub trait Agent<B: Backend> {
     fn secured(&mut self, io: &mut Io<B>, id: ConnId, outcome: Result<(), Insecure>);
     /// The timer with this key has run out.
     fn expired(&mut self, io: &mut Io<B>, key: u64);
+    /// What is so of a watched descriptor, of what was asked; perhaps nothing, if that was changed just now. There is no
+    /// further report before [`Io::watch_again`].
+    fn watched(&mut self, io: &mut Io<B>, owner: u64, edge: Edge);
     fn memory(&mut self) -> &mut Pool;
 }
 
@@ -82,6 +86,7 @@ pub struct Io<B: Backend> {
     pub(super) backend: B,
     pub(super) conns: Slab<Conn<B::Sock>>,
     pub wheel: Wheel,
+    pub(super) watches: Watches,
     now: Tick,
     /// When all connections were looked at last: what had come to an idle one by then was noticed.
     seen: Tick,
@@ -105,6 +110,7 @@ impl<B: Backend> Io<B> {
             backend,
             conns: Slab::default(),
             wheel: Wheel::new(now),
+            watches: Watches::default(),
             now,
             seen: now,
             out: Out::new(),
@@ -154,6 +160,10 @@ impl<B: Backend> Io<B> {
         self.conns.keys().collect()
     }
 
+    pub fn watch_count(&self) -> usize {
+        self.watches.count()
+    }
+
     pub fn conn_count(&self) -> usize {
         self.conns.len()
     }
@@ -162,6 +172,7 @@ impl<B: Backend> Io<B> {
     pub fn tidy(&mut self, calm: bool) {
         self.conns.tidy();
         self.wheel.tidy();
+        self.watches.tidy();
         if calm {
             self.runnable.shrink_to(SPARE);
             self.running.shrink_to(SPARE);
@@ -175,7 +186,10 @@ impl<B: Backend> Io<B> {
             self.seen = self.now;
         }
         for &Ready { token, edge } in ready {
-            self.edge(Key::unpack(token.0), edge, agent);
+            match watch::named(token) {
+                None => self.edge(Key::unpack(token.0), edge, agent),
+                Some(id) => self.watch_ready(id, edge, agent),
+            }
         }
         if !self.runnable.is_empty() {
             std::mem::swap(&mut self.runnable, &mut self.running);

@@ -61,6 +61,14 @@ pub fn epoll_add(epoll: RawFd, fd: RawFd, events: c_int, token: u64) -> io::Resu
     check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) }).map(drop)
 }
 
+/// Change what is asked about a descriptor that is in the set, and look at it anew.
+pub fn epoll_mod(epoll: RawFd, fd: RawFd, events: c_int, token: u64) -> io::Result<()> {
+    count(&EPOLL_CTL_CALLS);
+    let mut event = EpollEvent { events: events.cast_unsigned(), u64: token };
+    // SAFETY: `event` outlives the call.
+    check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, fd, &raw mut event) }).map(drop)
+}
+
 pub fn epoll_del(epoll: RawFd, fd: RawFd) -> io::Result<()> {
     count(&EPOLL_CTL_CALLS);
     // SAFETY: a deletion reads no event (since Linux 2.6.9).

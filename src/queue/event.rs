@@ -16,6 +16,9 @@ pub mod kind {
     pub const LOG: u16 = 10;
     pub const STREAM_END: u16 = 11;
     pub const STREAM_TLS: u16 = 12;
+    pub const WATCH: u16 = 20;
+    pub const TIMER: u16 = 21;
+    pub const TASK: u16 = 22;
 }
 
 /// Event flags of the C interface.

@@ -11,18 +11,20 @@ pub mod callee;
 pub mod event;
 pub mod inside;
 mod notifier;
+pub mod runs;
 pub mod signal;
 
 pub use callee::Callee;
 pub use event::Event;
 pub use notifier::Notifier;
+pub use runs::Runs;
 pub use signal::Signal;
 
 use crate::sync::Mutex;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 #[derive(Default)]
@@ -42,6 +44,9 @@ pub struct Queue {
     front: Mutex<VecDeque<Event>>,
     /// Where `wakeup` stands: see `WOKEN`.
     wakeup: AtomicU8,
+    /// Terminal events that are still to come.
+    expected: AtomicU64,
+    runs: Runs,
 }
 
 /// A wake-up is announced, then the signal is raised, then it is in effect. A drain takes it back only in the last state:
@@ -61,7 +66,14 @@ pub struct Drained {
 
 impl Queue {
     pub fn new(signal: Signal) -> Queue {
-        Queue { signal, back: Mutex::default(), front: Mutex::default(), wakeup: AtomicU8::new(0) }
+        Queue {
+            signal,
+            back: Mutex::default(),
+            front: Mutex::default(),
+            wakeup: AtomicU8::new(0),
+            expected: AtomicU64::new(0),
+            runs: Runs::default(),
+        }
     }
 
     /// The descriptor to poll, if the queue has one of its own.
@@ -113,6 +125,41 @@ impl Queue {
         }
         self.signal.raise();
         false
+    }
+
+    /// Something began that will end with a terminal event, or so many things.
+    pub fn expect(&self, count: usize) {
+        self.expected.fetch_add(count as u64, Ordering::SeqCst);
+    }
+
+    /// So many terminal events were published.
+    pub fn ended(&self, count: usize) {
+        self.expected.fetch_sub(count as u64, Ordering::SeqCst);
+    }
+
+    /// Whether events wait, or will come.
+    pub fn is_live(&self) -> bool {
+        // In this order: what is expected no more was published before.
+        self.expected.load(Ordering::SeqCst) > 0 || !self.is_empty()
+    }
+
+    /// Who runs the queue, and whether they are to stop.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+
+    /// End all runs in progress, or else the next one. Safe in a signal handler.
+    pub fn stop(&self) {
+        if self.runs.stop() {
+            self.wakeup();
+        }
+    }
+
+    /// A wake-up was taken. If it was meant for others, who run the queue and are to stop, wake them.
+    pub fn pass_on(&self, drained: Drained) {
+        if drained.woken && self.runs.are_stopping() {
+            self.wakeup();
+        }
     }
 
     /// Make the descriptor readable, after a `publish` that asked for it.
@@ -222,11 +269,17 @@ impl Queue {
         self.wakeup.load(Ordering::SeqCst) != 0
     }
 
-    /// Make one `wait` return early. Safe in a signal handler: two atomic stores and one write.
+    /// Make one `wait` return early. Safe in a signal handler: two atomic operations and one write.
     pub fn wakeup(&self) {
-        self.wakeup.store(WAKING, Ordering::SeqCst);
-        self.signal.wake();
-        self.wakeup.store(WOKEN, Ordering::SeqCst);
+        loop {
+            self.wakeup.store(WAKING, Ordering::SeqCst);
+            self.signal.wake();
+            match self.wakeup.compare_exchange(WAKING, WOKEN, Ordering::SeqCst, Ordering::SeqCst) {
+                // Another call was as quick, and its wake-up was taken meanwhile: whoever was woken by ours found none.
+                Err(0) => {}
+                _ => return,
+            }
+        }
     }
 
     /// Keep room for `spare` events, or as many as wait.
@@ -245,8 +298,9 @@ impl Queue {
             back.closed = true;
             std::mem::take(&mut back.events)
         };
-        drop(waiting);
-        self.front.lock().clear();
+        let front = std::mem::take(&mut *self.front.lock());
+        // No lock is held: what goes with an event may be told of it, and look at the queue.
+        drop((waiting, front));
         self.signal.close();
     }
 }

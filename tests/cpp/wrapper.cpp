@@ -11,6 +11,8 @@
 #include <thread>
 #include <type_traits>
 
+#include <unistd.h>
+
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
@@ -277,6 +279,55 @@ void kinds(const engine &client)
     CHECK(thrown([&] { queue refused(client, CHTTP_NOTIFY_USER, -1, "!"); }) == CHTTP_E_INVALID_ARG);
 }
 
+/* Each has its own function, and the loop ends when nothing is left, when it is stopped, or with what one of them throws. */
+void looping(int io_threads)
+{
+    struct stop {};
+    engine client = make(io_threads);
+    loop all(client);
+    int ends[2];
+    CHECK(pipe(ends) == 0 && !all.run());
+    unsigned reads = 0, ticks = 0, tasks = 0, answers = 0, ended = 0;
+    bool seen_all = false; /* an event of the clock may be on its way when it stops */
+    xid watch = all.watch(ends[0], CHTTP_WATCH_READ, [&](event &each) {
+        char byte;
+        if (each.is_terminal()) CHECK(each.error == CHTTP_E_CANCELLED && ++ended > 0);
+        else CHECK(each.arg == CHTTP_WATCH_READ && read(ends[0], &byte, 1) == 1 && ++reads > 0);
+    });
+    xid clock = all.every(std::chrono::milliseconds(1), [&](event &each) {
+        ticks += each.arg;
+        if (each.is_terminal()) ended++;
+        else if (!seen_all && ticks >= 5 && reads == 2 && answers == 1 && tasks == 1) seen_all = true, all.stop();
+    });
+    all.submit(request(at("/")).collect(), [&](event &each) {
+        CHECK(each.kind == CHTTP_EV_RESPONSE && each.arg == 200);
+        answers++;
+    });
+    std::thread other([&] { all.post([&] { tasks++; }); });
+    CHECK(write(ends[1], "ab", 2) == 2);
+    CHECK(all.run() && ticks >= 5 && ended == 0);
+    other.join();
+    /* Thrown inside, and the loop goes on with the next run. */
+    CHECK(all.restart(clock, unlimited) && all.modify(watch, 0));
+    xid once = all.after(std::chrono::nanoseconds(0), [](event &) { throw stop(); });
+    bool came_out = false;
+    try {
+        all.run();
+    } catch (const stop &) {
+        came_out = true;
+    }
+    CHECK(came_out && !all.cancel(once));
+    CHECK(all.cancel(watch) && all.cancel(clock) && !all.cancel(clock) + !all.modify(watch, 1) == 2);
+    CHECK(!all.run() && ended == 2);
+    CHECK(thrown([&] { all.watch(-1, CHTTP_WATCH_READ, [](event &) {}); }) == CHTTP_E_INVALID_ARG);
+    CHECK(thrown([&] { all.watch(ends[0], 1u << 30, [](event &) {}); }) == CHTTP_E_UNKNOWN_FLAG);
+    all.after(std::chrono::hours(1), [](event &) {});
+    all.stop();
+    CHECK(all.run() && all.events().descriptor() >= 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -297,6 +348,7 @@ int main(int argc, char **argv)
         exceptions(moved);
         waiting(moved);
         if (io_threads == 1) kinds(client);
+        looping(io_threads);
         client.preconnect(request(at("/")), 1);
         /* The queue goes after its engine, with an exchange of which it knows the end. */
         moved.submit(request(at("/hang")));

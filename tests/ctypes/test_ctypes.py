@@ -241,6 +241,9 @@ def load() -> ctypes.CDLL:
         "queue_new": (i32, [pointer, out]),
         "queue_new_callback": (i32, [pointer, EventsFn, pointer, text, size, out, out]),
         "queue_new_kind": (i32, [pointer, u32, i32, text, size, out, out]),
+        "queue_post": (i32, [pointer, u64, u64]),
+        "queue_run": (i32, [pointer, u32, EventsFn, pointer]),
+        "queue_stop": (i32, [pointer]),
         "queue_wait": (i32, [pointer, pointer, u32, size, u64]),
         "queue_wakeup": (i32, [pointer]),
         "release": (None, [pointer]),
@@ -267,10 +270,14 @@ def load() -> ctypes.CDLL:
         "struct_size": (size, [u32]),
         "submit": (i32, [pointer, pointer, pointer, u32, size, wide, out]),
         "submit_packed": (i32, [pointer]),
+        "timer_restart": (i32, [pointer, u64, u64, u64, out]),
+        "timer_start": (i32, [pointer, pointer, u64, u64, u64, wide, out]),
         "tls_new": (i32, [pointer, out, out]),
         "tls_release": (None, [pointer]),
         "version": (u32, []),
         "version_string": (text, []),
+        "watch_fd": (i32, [pointer, pointer, i32, u32, u64, wide, out]),
+        "watch_modify": (i32, [pointer, u64, u32, out]),
     })
     for name, (result, arguments) in SIGNATURES.items():
         function = getattr(lib, f"chttp_{name}")

@@ -192,6 +192,7 @@ REUSE_NEW_FAILED: Final = 10
 REUSE_NEW_EVICTED: Final = 11
 REUSE_NEW_NOT_REUSABLE: Final = 12
 REUSE_NEW_STALE: Final = 13
+RUN_STAY: Final = 1
 OPT_TLS_CA_FILE: Final = 28
 OPT_TLS_CA_PEM: Final = 29
 OPT_TLS_SYSTEM_ROOTS: Final = 30
@@ -224,6 +225,9 @@ EV_ENGINE_DOWN: Final = 9
 EV_LOG: Final = 10
 EV_STREAM_END: Final = 11
 EV_STREAM_TLS: Final = 12
+EV_WATCH: Final = 20
+EV_TIMER: Final = 21
+EV_TASK: Final = 22
 EF_TERMINAL: Final = 1
 EF_COPIED: Final = 2
 EF_TUNNEL: Final = 4
@@ -249,6 +253,10 @@ STRUCT_MOCK_STEP: Final = 8
 STRUCT_MOCK_RECORD: Final = 9
 STRUCT_SUBMISSION: Final = 10
 VERSION: Final = 1000
+WATCH_READ: Final = 1
+WATCH_WRITE: Final = 2
+WATCH_HANGUP: Final = 4
+WATCH_ONCE: Final = 256
 
 STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "option": (
@@ -482,14 +490,21 @@ FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "response_connection_reused": ("i", "P"),
     "response_attempt": ("i", "P"),
     "response_tls": ("i", "PPN"),
+    "queue_run": ("i", "PIPP"),
+    "queue_stop": ("i", "P"),
+    "queue_post": ("i", "PQQ"),
     "stream_start_tls": ("i", "PQPPNP"),
     "stream_fd": ("i", "PQ"),
     "stream_alpn": ("i", "PPP"),
     "stream_certificate": ("i", "PIPP"),
     "submit_packed": ("i", "P"),
+    "timer_start": ("i", "PPQQQPP"),
+    "timer_restart": ("i", "PQQQP"),
     "tls_new": ("i", "PPP"),
     "tls_release": ("", "P"),
     "struct_size": ("N", "I"),
     "version": ("I", ""),
     "version_string": ("P", ""),
+    "watch_fd": ("i", "PPiIQPP"),
+    "watch_modify": ("i", "PQIP"),
 }

@@ -11,6 +11,8 @@
 mod calling;
 mod forked;
 mod perform;
+pub mod run;
+mod sources;
 mod standby;
 mod waiting;
 
@@ -18,8 +20,10 @@ use super::dialer::{Dialer, Names};
 use super::dispatch::Submission;
 use super::gate::Gate;
 use super::ids::{Ids, Refused};
+use super::lease::Again;
 use super::logging;
 use super::settings::Settings;
+use super::sources::{Sources, is_source};
 use super::stream::Unready;
 use super::trust;
 use super::turn::Core;
@@ -38,7 +42,7 @@ use crate::proto::BodyLen;
 use crate::proto::eyeballs::Family;
 use crate::proto::tls::Tls;
 use crate::queue::inside::Inside;
-use crate::queue::{Notifier, Queue, Signal};
+use crate::queue::{Event, Notifier, Queue, Signal};
 use crate::sync::{Mutex, MutexGuard};
 use bytes::Bytes;
 use calling::Calling;
@@ -56,6 +60,10 @@ use std::time::Duration;
 pub enum Mail {
     Submit(Submission),
     Cancel(u64),
+    /// An event of a source was released.
+    Again(u64),
+    /// What an application has posted.
+    Task(Arc<Queue>, Event),
     /// Enough credit is back for an exchange that stood still.
     Credit(u64),
     /// A little is.
@@ -195,9 +203,11 @@ impl<B: Backend> Engine<B> {
         let dialer = Dialer::new(Names::new(mail.clone(), resolver, settings.dns_cache_ns));
         let io = Io::new(backend, Arc::new(settings.h1.clone()));
         let looked_at = AtomicU64::new(io.now().0);
-        let client = Client::new(settings.clone(), ids.clone(), dialer);
-        let engine = Arc::new(Engine {
-            core: Mutex::new(Core::new(io, client)),
+        let engine = Arc::new_cyclic(|engine: &Weak<Engine<B>>| Engine {
+            core: Mutex::new(Core::new(
+                io,
+                Client::new(settings.clone(), ids.clone(), dialer, Sources::new(engine.clone(), first)),
+            )),
             sleeper: Mutex::new(Sleeper { waiter, ready: Vec::with_capacity(256) }),
             mail,
             ids,
@@ -313,9 +323,11 @@ impl<B: Backend> Engine<B> {
             Refused::Full => e::CHTTP_E_TOO_MANY_EXCHANGES,
         })?;
         let mut submissions = one.into_iter().chain(more);
+        queue.expect(count);
         if let Some(core) = self.try_lock() {
             let core = self.refresh(core);
             if core.is_closed() {
+                queue.ended(count);
                 self.ids.release(&mut submissions.map(|s| s.xid).collect());
                 return Err(e::CHTTP_E_ENGINE_DOWN);
             }
@@ -333,7 +345,11 @@ impl<B: Backend> Engine<B> {
         Ok(())
     }
 
+    /// End an exchange, or a source.
     pub fn cancel(&self, xid: u64) -> Result<(), i32> {
+        if is_source(xid) {
+            return self.end_source(xid);
+        }
         if !self.ids.is_live(xid) {
             return Err(e::CHTTP_E_NOT_FOUND);
         }

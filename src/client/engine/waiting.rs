@@ -74,6 +74,9 @@ impl<B: Backend> Engine<B> {
         timeout: Option<Duration>,
         take: impl FnMut(Event),
     ) -> io::Result<Drained> {
+        if !self.has_active_thread() && !queue.is_empty() {
+            self.glance(queue);
+        }
         let outcome = self.wait_for(queue, max, timeout, take);
         // Who leaves hands on what was meant for more than him: the end of the engine, and the lead, which he had, or was
         // offered while he had reason to go.
@@ -85,6 +88,15 @@ impl<B: Backend> Engine<B> {
             queue.wakeup();
         }
         outcome
+    }
+
+    /// Look at the sockets, if nobody else does. Whoever finds events does not sleep, and who always finds some, because he
+    /// posts them himself, would never come to look.
+    fn glance(&self, queue: &Queue) {
+        if let Some(mut sleeper) = self.sleeper.try_lock() {
+            self.look(&mut sleeper, Some(queue), Some(Duration::ZERO)).ok();
+            self.let_go(sleeper);
+        }
     }
 
     fn wait_for(

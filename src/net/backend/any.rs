@@ -2,7 +2,7 @@
 
 use super::epoll::{EpollBackend, EpollSock, EpollWaiter, Monotonic};
 use super::mock::{MockBackend, MockClock, MockSock, MockWaiter};
-use super::{Backend, Clock, Dial, Edge, Notify, Ready, Waiter};
+use super::{Backend, Clock, Dial, Edge, Interest, Notify, Ready, Token, Waiter};
 use crate::net::descriptors::Descriptors;
 use crate::proto::Tick;
 use std::io::{self, IoSlice};
@@ -120,6 +120,27 @@ impl Backend for AnyBackend {
 
     fn local(&self, sock: Self::Sock) -> Option<SocketAddr> {
         both!(self, sock, |backend, s| backend.local(s))
+    }
+
+    fn watch(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Any::Kernel(backend) => backend.watch(fd, token, interest),
+            Any::Mock(backend) => backend.watch(fd, token, interest),
+        }
+    }
+
+    fn watch_again(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Any::Kernel(backend) => backend.watch_again(fd, token, interest),
+            Any::Mock(backend) => backend.watch_again(fd, token, interest),
+        }
+    }
+
+    fn unwatch(&mut self, fd: RawFd) {
+        match self {
+            Any::Kernel(backend) => backend.unwatch(fd),
+            Any::Mock(backend) => backend.unwatch(fd),
+        }
     }
 
     fn descriptor(&self, sock: Self::Sock) -> Option<RawFd> {

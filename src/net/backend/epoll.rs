@@ -4,6 +4,11 @@
 //! descriptor removes it. A description that a forked child or a `dup` shares outlives our close and may go on
 //! reporting, with its old token: the reactor tells such an event by the generation inside the token.
 //!
+//! A descriptor of the application's is watched with `ONESHOT`: the kernel tells its state once, then it is silent until a
+//! MOD looks at it anew. So it does not matter who closes what: a description that lives on elsewhere reports once more at
+//! most, and a number that stands for something else by now is refused by the kernel (it is not in the set), or by us (it is
+//! our own).
+//!
 //! The epoll set has up to three descriptors of its own, which never show in what the waiter reports:
 //!
 //! - `wake`, an eventfd, edge-triggered and never read: each write raises an edge, also on a counter that is not zero.
@@ -18,7 +23,7 @@
 //! All descriptors stand in a set that is read without a lock (`net/descriptors.rs`), so that a forked child can close what
 //! it shares with its parent. Nothing but `close` is done to them then.
 
-use super::{Address, BATCH, Backend, Bind, Clock, Dial, Drive, Edge, Notify, Ready, Token, Tuning, Waiter};
+use super::{Address, BATCH, Backend, Bind, Clock, Dial, Drive, Edge, Interest, Notify, Ready, Token, Tuning, Waiter};
 use crate::net::descriptors::{Descriptors, Held};
 use crate::net::sys;
 use crate::proto::Tick;
@@ -223,6 +228,28 @@ impl Backend for EpollBackend {
         sys::local_name(sock.0).ok().flatten()
     }
 
+    fn watch(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        debug_assert!(token.0 < INTERNAL, "token in the internal range");
+        if self.descriptors.has(fd) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        sys::epoll_add(self.shared.epoll.as_raw_fd(), fd, watched(interest), token.0)
+    }
+
+    fn watch_again(&mut self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        if self.descriptors.has(fd) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        sys::epoll_mod(self.shared.epoll.as_raw_fd(), fd, watched(interest), token.0)
+    }
+
+    fn unwatch(&mut self, fd: RawFd) {
+        if !self.descriptors.has(fd) {
+            // If it was closed, it is out of the set, or out of our reach.
+            drop(sys::epoll_del(self.shared.epoll.as_raw_fd(), fd));
+        }
+    }
+
     fn descriptor(&self, sock: EpollSock) -> Option<RawFd> {
         Some(sock.0)
     }
@@ -278,6 +305,19 @@ impl Waiter for EpollWaiter {
             n = sys::epoll_wait(self.shared.epoll.as_raw_fd(), &mut self.events, Some(Duration::ZERO)).unwrap_or(0);
         }
     }
+}
+
+/// The end of the peer's side is told to readers alone: who only writes could do nothing about it, and would hear of it again
+/// and again.
+fn watched(Interest { readable, writable }: Interest) -> i32 {
+    let mut events = libc::EPOLLONESHOT;
+    if readable {
+        events |= libc::EPOLLIN | libc::EPOLLRDHUP;
+    }
+    if writable {
+        events |= libc::EPOLLOUT;
+    }
+    events
 }
 
 fn edge_of(events: i32) -> Edge {

@@ -41,6 +41,13 @@ pub struct Edge {
     pub hangup: bool,
 }
 
+/// What is asked about a descriptor of the application's. Its hangup is told in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Interest {
+    pub readable: bool,
+    pub writable: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ready {
     pub token: Token,
@@ -160,6 +167,20 @@ pub trait Backend: Send + 'static {
 
     /// Our own end; `None` for a Unix socket.
     fn local(&self, sock: Self::Sock) -> Option<SocketAddr>;
+
+    /// Watch a descriptor that is not ours, for what it *is* and not for what comes: it is reported once, and not again
+    /// before `watch_again`. `AlreadyExists` if it is in the set, `Unsupported` where there are no descriptors.
+    fn watch(&mut self, _fd: RawFd, _token: Token, _interest: Interest) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Look at a watched descriptor anew. Fails if what the number stands for is not in the set.
+    fn watch_again(&mut self, _fd: RawFd, _token: Token, _interest: Interest) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Watch a descriptor no more. It may be closed already, and its number may even be one of ours by now.
+    fn unwatch(&mut self, _fd: RawFd) {}
 
     /// The descriptor of a socket, where there is one.
     fn descriptor(&self, sock: Self::Sock) -> Option<RawFd>;
