@@ -241,7 +241,7 @@ fn simulate(seed: u64) {
 
 /// Whether an exchange has not ended for the engine; its terminal event may still wait in the queue.
 fn is_live(w: &World, xid: u64) -> bool {
-    w.engine.check_stream(xid) != Err(e::CHTTP_E_NOT_FOUND)
+    w.engine.descriptor(xid) != Err(e::CHTTP_E_NOT_FOUND)
 }
 
 fn write(d: &mut Dice, w: &World, xid: u64, r: &Ask) {
