@@ -31,6 +31,7 @@ def test_refused(refusing: str) -> None:
     assert error.is_retryable and error.retryable and error.request_bytes_sent == 0
     assert error.os_errno == 111 and not error.connection_reused
     assert refusing in str(error) and error.message == str(error)
+    assert (error.method, error.url) == ("GET", f"http://{refusing}/")
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), again.message, again.os_errno) == (type(error), error.message, 111)
 

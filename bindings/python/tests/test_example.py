@@ -107,16 +107,12 @@ def refuses() -> Iterator[str]:
         yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
 
 
-def check_links(
-    server: Scripted, target: Path, authorities: str = "ca.pem"
-) -> subprocess.CompletedProcess[str]:
+def check_links(server: Scripted, target: Path, authorities: str = "ca.pem") -> subprocess.CompletedProcess[str]:
     base_url = server.url.replace("http://127.0.0.1", "https://localhost") + "/v1/"
     return python(PROGRAM, base_url, str(CERTIFICATES / authorities), str(target))
 
 
-def test_all_is_checked_and_delivered(
-    scripted: Callable[[Handler], Scripted], refuses: str, tmp_path: Path
-) -> None:
+def test_all_is_checked_and_delivered(scripted: Callable[[Handler], Scripted], refuses: str, tmp_path: Path) -> None:
     service = Service("whole")
     service.drops = 1
     service.elsewhere = [refuses]
