@@ -15,13 +15,6 @@ from c_http_core import Client, Limits, Timeout, errors
 from conftest import LONG, Scripted, head_of
 
 
-@pytest.fixture
-def refusing() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
 def test_refused(refusing: str) -> None:
     with Client() as client, pytest.raises(c_http_core.ConnectError) as raised:
         client.get(f"http://{refusing}/")
