@@ -63,6 +63,7 @@ fn request(engine: &Engine<MockBackend>) -> Box<Request> {
             to: None,
             bind: Bind::default(),
             tls: None,
+            http: Default::default(),
         },
         body: Source::None,
         collect: true,

@@ -15,6 +15,9 @@ use crate::queue::event::{flag, kind};
 use crate::queue::{Event, Queue};
 use std::sync::Arc;
 
+/// Times that shared connections have their say in one turn, all together; the rest is for the next one.
+const TALKS: usize = 1024;
+
 /// Everything that a turn works on. Whoever holds it holds the turn.
 pub struct Core<B: Backend> {
     pub io: Io<B>,
@@ -64,6 +67,15 @@ impl<B: Backend> Core<B> {
     pub fn dispatch(&mut self, ready: &[Ready]) {
         if self.client.closed.is_none() {
             self.io.dispatch(ready, &mut self.client);
+        }
+    }
+
+    /// What was opened and handed over on shared connections leaves, in one piece for each.
+    pub fn talk(&mut self) {
+        // A body may go on at once, but not for ever.
+        for _ in 0..TALKS {
+            let Some(id) = self.io.next_talker() else { return };
+            self.client.receive_shared(&mut self.io, id, false);
         }
     }
 

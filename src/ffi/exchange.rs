@@ -14,7 +14,7 @@ use crate::client::{Request, failure::Failure};
 use crate::error as e;
 use crate::mem::Block;
 use crate::net::sys;
-use crate::pool::OriginKey;
+use crate::pool::{Http, OriginKey};
 use crate::proto::BodyLen;
 use crate::proto::h1::encode::{self, EncodedHead, Invalid, Spec, What};
 use crate::proto::url::{Scheme, Url};
@@ -124,6 +124,8 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
             to,
             bind,
             tls,
+            // There is no Upgrade in HTTP/2 (RFC 9113 section 8.6).
+            http: if head.upgrade { Http::One } else { settings.http },
         },
         body,
         collect: r.flags & CHTTP_REQ_COLLECT != 0,
