@@ -55,6 +55,7 @@ impl Client {
         if self.exchanges.get(slot as usize).is_some_and(|x| !x.upload.ended) {
             lanes.senders.push(slot);
         }
+        io.transmit(conn);
         self.feed_stream(io, xid);
     }
 
@@ -180,10 +181,10 @@ impl Client {
         {
             return self.fail(io, xid, cause);
         }
-        io.transmit(conn);
         if (exchange.bytes_sent, exchange.upload.ended) != before {
             exchange.sent_at = now;
             exchange.upload.unflushed = true;
+            io.transmit(conn);
         }
         let nothing_to_send = matches!(exchange.upload.source, Source::None);
         let waits = !exchange.upload.ended && !exchange.upload.held && has_more(&exchange.upload);
@@ -217,7 +218,8 @@ impl Client {
                 self.sent(now, slot as usize);
             }
             let Some(exchange) = self.exchanges.get_mut(slot as usize) else { return false };
-            if !exchange.upload.ended && has_more(&exchange.upload) {
+            let room = exchange.conn.is_some_and(|(conn, stream)| io.body_room(conn, stream) > 0);
+            if room && !exchange.upload.ended && has_more(&exchange.upload) {
                 self.feed_stream(io, xid);
             }
             self.exchanges.get(slot as usize).is_some_and(|x| x.xid == xid && !x.upload.ended)

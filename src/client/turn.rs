@@ -133,6 +133,7 @@ impl<B: Backend> Core<B> {
         client.dialer.close();
         client.pool.drain_idle(|_| {});
         for id in io.conn_ids() {
+            client.close_lanes(io, id);
             io.close(id, false);
         }
     }
