@@ -227,7 +227,7 @@ impl Client {
     }
 
     fn explain(&self, x: &Exchange, cause: Cause, heard: bool) -> Failure {
-        let (host, port) = self.pool.key(x.origin).map_or(("?", 0), |k| (&k.host, k.port));
+        let (host, port) = (&x.request.origin.host, x.request.origin.port);
         let what = x.detail.as_deref().unwrap_or_else(|| e::text(cause.code));
         let mut message = format!("{host}:{port}: {what} ({}", x.phase.name());
         if cause.os_errno != 0 {

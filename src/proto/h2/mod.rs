@@ -310,7 +310,11 @@ impl H2 {
             Fault::Flood => Reason::ENHANCE_YOUR_CALM,
             _ => Reason::PROTOCOL_ERROR,
         };
-        self.over = Some(Some(fault));
+        // The crate may have found a reason of its own in what came before, and told the peer.
+        if let Some(Some(before)) = self.over.replace(Some(fault)) {
+            self.over = Some(Some(before));
+            return before;
+        }
         put_goaway(reason, out);
         fault
     }
@@ -414,6 +418,8 @@ impl Protocol for H2 {
             self.heard_at = now;
             let passed = self.tap.pass(now, input, &mut self.io.pipe().input);
             if let Err(fault) = passed {
+                // What came before it stands, however the input was cut.
+                self.drive(sink, out);
                 return Err(self.give_up(fault, out));
             }
         }
