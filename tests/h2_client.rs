@@ -424,6 +424,139 @@ fn a_stale_connection_costs_a_get_nothing_and_a_post_its_answer() {
     }
 }
 
+/// A server of one answer of `len` bytes that keeps to the windows, a round trip of `delay` away.
+fn far(len: usize, delay: u64) -> Script {
+    paced(hello(&[]), usize::MAX, delay, move || {
+        let (mut left, mut of_stream, mut of_connection, mut initial, mut asked) = (len, 0_i64, 65_535_i64, 65_535_i64, 0);
+        Box::new(move |frame, out| {
+            match frame.kind {
+                SETTINGS if frame.flags & ACK == 0 => {
+                    for setting in frame.payload.chunks(6).filter(|s| s[..2] == INITIAL_WINDOW_SIZE.to_be_bytes()) {
+                        let now = i64::from(u32::from_be_bytes(setting[2..].try_into().unwrap()));
+                        of_stream += now - initial;
+                        initial = now;
+                    }
+                }
+                WINDOW_UPDATE if frame.stream == 0 => of_connection += i64::from(frame.word(0)),
+                WINDOW_UPDATE => of_stream += i64::from(frame.word(0)),
+                HEADERS => {
+                    asked = frame.stream;
+                    of_stream += initial;
+                    out.extend(headers(asked, false, &[(":status", "200")]));
+                }
+                _ => {}
+            }
+            while asked > 0 && left > 0 && of_stream.min(of_connection) > 0 {
+                let n = left.min(16_384).min(of_stream.min(of_connection) as usize);
+                left -= n;
+                of_stream -= n as i64;
+                of_connection -= n as i64;
+                out.extend(data(asked, left == 0, &vec![b'x'; n]));
+            }
+        })
+    })
+}
+
+#[test]
+fn windows_grow_with_the_way() {
+    let (len, round_trip) = (64 << 20, 100 * MS);
+    let took = |max: u32| {
+        let h2 = Limits { stream_window_max: max, ..Limits::default() };
+        let mut w = World::scripted(Settings { h2, ..client::settings() }, far(len, round_trip));
+        let xid = w.submit(&get2());
+        w.until(|w| w.logs[&xid].end.is_some());
+        let log = w.log(xid);
+        assert_eq!((log.code(), log.body.len()), (0, len));
+        let (elapsed, pings) = (log.end.as_ref().unwrap().elapsed, sent(&w, 0, PING).len());
+        w.close();
+        (elapsed, pings)
+    };
+    let (fixed, none) = took(0);
+    let (grown, some) = took(16 << 20);
+    assert_eq!(none, 0);
+    assert!((3..=20).contains(&some), "{some} PINGs");
+    assert!(fixed > 30 * round_trip && grown < 12 * round_trip, "{fixed} and {grown}");
+}
+
+#[test]
+fn an_idle_connection_answers_pings_and_heeds_goaway() {
+    let mut w = World::serving(paced(hello(&[]), usize::MAX, MS, || {
+        let mut pings = 0;
+        Box::new(move |frame, out| {
+            if frame.asks() {
+                out.extend(ok(frame.stream, b"hi"));
+            }
+            if frame.asks() || frame.kind == PING {
+                pings += 1;
+                out.extend(if pings < 5 { h2_support::frame(PING, 0, 0, &[pings; 8]) } else { goaway(1, 0) });
+            }
+        })
+    }));
+    w.run(&get2()).assert_ok(200, b"hi");
+    w.pass(100 * MS);
+    assert_eq!(sent(&w, 0, PING).len(), 4);
+    assert_eq!((w.open(), w.pool()), (0, (0, 0, 0)));
+    w.run(&get2()).assert_ok(200, b"hi");
+    assert_eq!(w.opened(), 2);
+    w.close();
+}
+
+#[test]
+fn a_tunnel_is_a_stream_and_the_connection_serves_others() {
+    let mut w = World::serving(server(hello(&[]), || {
+        let mut tunnel = 0;
+        Box::new(move |frame, out| {
+            if frame.asks() && !frame.ends() {
+                tunnel = frame.stream;
+                out.extend(headers(tunnel, false, &[(":status", "200")]));
+            } else if frame.kind == DATA && frame.stream == tunnel {
+                out.extend(data(tunnel, frame.ends(), &frame.payload));
+            } else if frame.ends() {
+                out.extend(ok(frame.stream, b"hi"));
+            }
+        })
+    }));
+    let xid = w.submit(&Ask { load: Load::Tunnel, ..two(ask("CONNECT", "http://127.0.0.1:80")) });
+    w.write(xid, b"early ").unwrap();
+    w.settle();
+    w.write(xid, b"and late").unwrap();
+    w.settle();
+    assert_eq!((w.log(xid).status, &w.log(xid).body[..]), (200, &b"early and late"[..]));
+    w.run(&get2()).assert_ok(200, b"hi");
+    w.end(xid);
+    assert_eq!(w.finish(xid).code(), 0);
+    assert_eq!(w.opened(), 1);
+    w.close();
+}
+
+/// The same work over both versions, with the same cap of connections: an answer takes 20 ms.
+#[test]
+fn few_streams_are_no_slower_than_none() {
+    const REQUESTS: usize = 1000;
+    let took = |http: Http, script: Script| {
+        let mut w = World::scripted(pooled(64, 64), script);
+        let xids: Vec<u64> = (0..REQUESTS).map(|_| w.submit(&Ask { http, ..get() })).collect();
+        w.finish_all();
+        let last = xids.iter().map(|xid| {
+            w.log(*xid).assert_ok(200, b"hi");
+            w.log(*xid).end.as_ref().unwrap().elapsed
+        });
+        let last = last.max().unwrap();
+        w.close();
+        last
+    };
+    let one = took(Http::One, Script::new().expect_head().delay(20 * MS).send(OK).again());
+    let few = paced(hello(&[(MAX_CONCURRENT_STREAMS, 10)]), usize::MAX, 20 * MS, || {
+        Box::new(|frame, out| {
+            if frame.ends() {
+                out.extend(ok(frame.stream, b"hi"));
+            }
+        })
+    });
+    let two = took(Http::Two, few);
+    assert!(two <= one, "{two} over HTTP/2, {one} over HTTP/1.1");
+}
+
 #[test]
 fn pings_ask_whether_the_peer_is_there() {
     let limits = Limits { ping_ns: 100 * MS, ping_timeout_ns: 40 * MS, ..Limits::default() };

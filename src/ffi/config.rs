@@ -337,6 +337,7 @@ const TABLE: &[Row] = &[
     row!(CHTTP_OPT_H2_MAX_STREAMS, c"h2_max_streams", c"", 1, 1 << 16, false, h2.streams_max: u32, c"HTTP/2: exchanges on one connection at a time"),
     row!(CHTTP_OPT_H2_PING_INTERVAL_NS, c"h2_ping_interval_ns", c"ns", 0, NS, false, h2.ping_ns: u64, c"HTTP/2: silence after which the server is sent a PING; 0 for never"),
     row!(CHTTP_OPT_H2_PING_TIMEOUT_NS, c"h2_ping_timeout_ns", c"ns", 1, NS, false, h2.ping_timeout_ns: u64, c"HTTP/2: silence after a PING before the connection is given up"),
+    row!(CHTTP_OPT_H2_STREAM_WINDOW_MAX, c"h2_stream_window_max", c"bytes", 1 << 10, WINDOW, false, h2.stream_window_max: u32, c"HTTP/2: up to which h2_stream_window grows where the way is long"),
     handle!(CHTTP_OPT_TLS, c"tls", Object(set_tls), c"a chttp_tls, instead of what the tls_... options would make"),
     handle!(CHTTP_OPT_LOG, c"log", Function(set_log), c"a chttp_log_fn that gets the lines of the log"),
     Row { id: CHTTP_OPT_LOG_LEVEL, name: c"log_level", unit: c"", min: CHTTP_LOG_OFF as i64, max: CHTTP_LOG_TRACE as i64, doc: c"the highest level of lines that `log` gets", value: Value::Number { unlimited: false, get: |s| s.log_level as u64, set: |s, v| s.log_level = Level::from_number(v) } },

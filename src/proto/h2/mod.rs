@@ -17,6 +17,7 @@ mod head;
 mod pipe;
 mod stream;
 mod tap;
+mod window;
 
 use super::{Cancelled, Eof, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
 use ::h2::client::{Builder, Connection, SendRequest};
@@ -30,6 +31,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 use stream::{Asked, Stream, Told};
 use tap::Tap;
+use window::Probe;
 
 /// Rounds of one call: then others get their turn, and `unsaid` brings us back.
 const ROUNDS: usize = 64;
@@ -48,6 +50,8 @@ const LIST_MAX: u32 = 1 << 20;
 pub struct Limits {
     /// Bytes that a peer may send on one stream before some of them are taken.
     pub stream_window: u32,
+    /// Up to which that grows where the way is long.
+    pub stream_window_max: u32,
     /// The same for the whole connection, beside what its streams hold for want of credit.
     pub connection_window: u32,
     /// Streams at a time, also where the peer allows more.
@@ -68,7 +72,8 @@ impl Default for Limits {
     fn default() -> Limits {
         let h1 = super::h1::Limits::default();
         Limits {
-            stream_window: 2 << 20,
+            stream_window: 1 << 20,
+            stream_window_max: 16 << 20,
             connection_window: 16 << 20,
             streams_max: 256,
             ping_ns: 0,
@@ -94,6 +99,7 @@ pub struct H2 {
     send: SendRequest<Bytes>,
     conn: Connection<MemIo, Bytes>,
     pings: Option<PingPong>,
+    probe: Probe,
     tap: Tap,
     limits: Arc<Limits>,
     woken: Arc<Woken>,
@@ -148,6 +154,7 @@ impl H2 {
             send,
             pings: conn.ping_pong(),
             conn,
+            probe: Probe::new(limits.stream_window, limits.stream_window_max),
             tap: Tap::default(),
             waker: Waker::from(woken.clone()),
             woken,
@@ -224,6 +231,7 @@ impl H2 {
             }
         }
         if self.over.is_none() {
+            self.measure();
             let max = self.conn.max_concurrent_send_streams();
             self.streams_max = u32::try_from(max).unwrap_or(u32::MAX).min(self.limits.streams_max);
         }
@@ -274,8 +282,28 @@ impl H2 {
         let wanted = self.held.div_ceil(WINDOW_STEP) * WINDOW_STEP;
         if wanted != self.widened && self.over.is_none() {
             self.widened = wanted;
-            let target = (self.limits.connection_window as usize + wanted).min(WINDOW_MAX);
-            self.conn.set_target_window_size(target as u32);
+            // Two streams at least may be at their best.
+            let open = (self.limits.connection_window as usize).max(2 * self.probe.window as usize);
+            self.conn.set_target_window_size((open + wanted).min(WINDOW_MAX) as u32);
+            self.woken.wake_by_ref();
+        }
+    }
+
+    /// Let the windows follow what a round trip brings.
+    fn measure(&mut self) {
+        let Some(pings) = &mut self.pings else { return };
+        let cx = &mut Context::from_waker(&self.waker);
+        if let Poll::Ready(Ok(_)) = pings.poll_pong(cx)
+            && let Some(window) = self.probe.answered(self.tap.received)
+            // The peer may not have acknowledged the one before; then the next measurement will do.
+            && self.conn.set_initial_window_size(window).is_ok()
+        {
+            self.probe.window = window;
+            self.widened = usize::MAX;
+            self.widen();
+        }
+        if self.probe.wants_ping(self.tap.received) && pings_sent(&mut self.pings) {
+            self.probe.asked(self.tap.received);
             self.woken.wake_by_ref();
         }
     }
@@ -318,6 +346,11 @@ impl H2 {
         put_goaway(reason, out);
         fault
     }
+}
+
+/// Send a PING, unless one is on its way: the crate sends one at a time.
+fn pings_sent(pings: &mut Option<PingPong>) -> bool {
+    pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok())
 }
 
 /// GOAWAY (RFC 9113 section 6.8); of the peer's streams there is none.
@@ -483,12 +516,8 @@ impl Protocol for H2 {
             return Err(Fault::Unanswered);
         }
         self.pinged_at = Some(now);
-        if let Some(pings) = &mut self.pings {
-            // The answer to the one before, if it came; the crate sends one at a time.
-            let _ = pings.poll_pong(&mut Context::from_waker(&self.waker));
-            // Another one that is on its way asks the same.
-            let _ = pings.send_ping(Ping::opaque());
-        }
+        // One that is on its way already asks the same.
+        pings_sent(&mut self.pings);
         self.woken.wake_by_ref();
         Ok(())
     }

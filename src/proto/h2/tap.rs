@@ -49,6 +49,8 @@ pub struct Tap {
     goaway: [u8; 8],
     goaway_have: usize,
     pub went_away: Option<Goaway>,
+    /// Bytes of answers that have come.
+    pub received: u64,
     /// No frame has come yet.
     first: bool,
     tokens: u64,
@@ -66,6 +68,7 @@ impl Default for Tap {
             goaway: [0; 8],
             goaway_have: 0,
             went_away: None,
+            received: 0,
             first: true,
             tokens: TOKENS,
             spare: 0,
@@ -158,7 +161,10 @@ impl Tap {
     fn payload(&mut self, bytes: &[u8]) {
         self.left -= bytes.len();
         match self.head[3] {
-            DATA => self.useful(bytes.len()),
+            DATA => {
+                self.received += bytes.len() as u64;
+                self.useful(bytes.len());
+            }
             GOAWAY if self.goaway_have < 8 => {
                 let n = bytes.len().min(8 - self.goaway_have);
                 self.goaway[self.goaway_have..self.goaway_have + n].copy_from_slice(&bytes[..n]);
