@@ -25,8 +25,11 @@ fn main() {
     let http = if numbers.next() == Some(2) { Http::Two } else { Http::Agreed };
     let net = MockNet::new();
     net.set_recording(false);
-    net.listen(Address::Inet("127.0.0.1:80".parse().expect("an address")))
-        .always(if http == Http::Two { http2() } else { Script::new().expect_head().send(ANSWER).again() });
+    net.listen(Address::Inet("127.0.0.1:80".parse().expect("an address"))).always(if http == Http::Two {
+        http2()
+    } else {
+        Script::new().expect_head().send(ANSWER).again()
+    });
     let settings = Settings { own_thread: false, ..Settings::default() };
     let engine = Engine::new(settings, net.backend()).expect("an engine");
     let queue = engine.queue().expect("a queue");
@@ -58,7 +61,12 @@ fn http2() -> Script {
     const SETTINGS: u8 = 4;
     // :status 200; server, date, content-type and content-length as literals with indexed names.
     let mut head = vec![0x88];
-    let fields = [(54 - 15, "nginx"), (33 - 15, "Mon, 01 Jan 2024 00:00:00 GMT"), (31 - 15, "application/octet-stream"), (28 - 15, "1")];
+    let fields = [
+        (54 - 15, "nginx"),
+        (33 - 15, "Mon, 01 Jan 2024 00:00:00 GMT"),
+        (31 - 15, "application/octet-stream"),
+        (28 - 15, "1"),
+    ];
     for (name, value) in fields {
         head.extend([0x0f, name, value.len() as u8]);
         head.extend(value.as_bytes());

@@ -310,11 +310,9 @@ fn counting(window: u32) -> Script {
 fn bodies_of_all_kinds_go_out_under_flow_control() {
     const LEN: usize = 300_000;
     for window in [1_000, 65_535, 1 << 20] {
-        for (load, len) in [
-            (Load::Whole(pattern(LEN).into()), LEN),
-            (Load::Borrowed(pattern(LEN).into()), LEN),
-            (whole("short"), 5),
-        ] {
+        for (load, len) in
+            [(Load::Whole(pattern(LEN).into()), LEN), (Load::Borrowed(pattern(LEN).into()), LEN), (whole("short"), 5)]
+        {
             let mut w = World::serving(counting(window));
             let log = w.run(&two(post(load.clone())));
             log.assert_ok(200, len.to_string().as_bytes());
@@ -349,7 +347,8 @@ fn a_shut_window_is_a_write_time_out() {
         })
     }));
     w.run(&get2()).assert_ok(200, b"hi");
-    let ask = Ask { timeouts: Timeouts { write: 50 * MS, ..never() }, ..two(post(Load::Borrowed(pattern(1_000).into()))) };
+    let ask =
+        Ask { timeouts: Timeouts { write: 50 * MS, ..never() }, ..two(post(Load::Borrowed(pattern(1_000).into()))) };
     let log = w.run(&ask);
     assert_eq!((log.code(), log.count(kind::WRITE_DONE)), (e::CHTTP_E_TIMEOUT_WRITE, 1));
     w.run(&get2()).assert_ok(200, b"hi");
@@ -418,7 +417,10 @@ fn a_stale_connection_costs_a_get_nothing_and_a_post_its_answer() {
             log.assert_ok(200, b"two");
             assert_eq!(log.reason, Reason::Stale);
         } else {
-            assert_eq!((log.code(), log.end.as_ref().unwrap().why), (e::CHTTP_E_CLOSED_BEFORE_HEAD, Some((Phase::Waiting, 1, false))));
+            assert_eq!(
+                (log.code(), log.end.as_ref().unwrap().why),
+                (e::CHTTP_E_CLOSED_BEFORE_HEAD, Some((Phase::Waiting, 1, false)))
+            );
         }
         w.close();
     }
@@ -427,7 +429,8 @@ fn a_stale_connection_costs_a_get_nothing_and_a_post_its_answer() {
 /// A server of one answer of `len` bytes that keeps to the windows, a round trip of `delay` away.
 fn far(len: usize, delay: u64) -> Script {
     paced(hello(&[]), usize::MAX, delay, move || {
-        let (mut left, mut of_stream, mut of_connection, mut initial, mut asked) = (len, 0_i64, 65_535_i64, 65_535_i64, 0);
+        let (mut left, mut of_stream, mut of_connection, mut initial, mut asked) =
+            (len, 0_i64, 65_535_i64, 65_535_i64, 0);
         Box::new(move |frame, out| {
             match frame.kind {
                 SETTINGS if frame.flags & ACK == 0 => {

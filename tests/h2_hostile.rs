@@ -186,7 +186,11 @@ fn frames_against_the_rules_end_the_connection() {
         ("DATA of a stream nobody opened", data(99, true, b"x"), PROTOCOL_ERROR),
         ("DATA of no stream", data(0, true, b"x"), PROTOCOL_ERROR),
         ("DATA before the head", data(1, true, b"x"), PROTOCOL_ERROR),
-        ("an interleaved section", [frame(HEADERS, 0, 1, &block(&[STATUS])), data(1, true, b"x")].concat(), PROTOCOL_ERROR),
+        (
+            "an interleaved section",
+            [frame(HEADERS, 0, 1, &block(&[STATUS])), data(1, true, b"x")].concat(),
+            PROTOCOL_ERROR,
+        ),
         ("CONTINUATION of nothing", frame(CONTINUATION, END_HEADERS, 1, b""), PROTOCOL_ERROR),
         ("a short PING", frame(PING, 0, 0, &[0; 7]), PROTOCOL_ERROR),
         ("SETTINGS of a stream", frame(SETTINGS, 0, 1, &[]), PROTOCOL_ERROR),
@@ -258,7 +262,8 @@ fn ten_thousand_resets_leave_the_window_whole() {
 
 #[test]
 fn no_streams_at_all_is_waiting_and_no_storm() {
-    let mut w = World::scripted(client::settings(), each(hello(&[(MAX_CONCURRENT_STREAMS, 0)]), |stream| ok(stream, b"hi")));
+    let mut w =
+        World::scripted(client::settings(), each(hello(&[(MAX_CONCURRENT_STREAMS, 0)]), |stream| ok(stream, b"hi")));
     // The first leaves before the server has said so.
     w.run(&get2()).assert_ok(200, b"hi");
     let opened = w.opened();

@@ -117,7 +117,13 @@ fn few_streams_and_few_requests_for_each_connection() {
         let mut client = secure.client(drive, &[]);
         // Also what is not idempotent: nginx says which requests it has not looked at.
         let requests: Vec<Request> = (0..600)
-            .map(|i| if i % 4 == 0 { Request::new("POST", secure.nginx.url("/sink")).collect() } else { secure.get("/small") })
+            .map(|i| {
+                if i % 4 == 0 {
+                    Request::new("POST", secure.nginx.url("/sink")).collect()
+                } else {
+                    secure.get("/small")
+                }
+            })
             .collect();
         let mut left = requests.iter();
         loop {

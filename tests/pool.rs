@@ -2,7 +2,9 @@
 
 use chttpcore::mem::Key;
 use chttpcore::net::connection::ConnId;
-use chttpcore::pool::{Address, Bind, Checkout, Gone, Http, Limits, OriginId, OriginKey, Pool, Reason, Scheme, WaiterId};
+use chttpcore::pool::{
+    Address, Bind, Checkout, Gone, Http, Limits, OriginId, OriginKey, Pool, Reason, Scheme, WaiterId,
+};
 use chttpcore::proto::Tick;
 use chttpcore::proto::tls::{self, Tls};
 use std::sync::Arc;

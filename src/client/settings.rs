@@ -6,9 +6,9 @@ use crate::diag::Level;
 use crate::net::backend::mock::MockNet;
 use crate::net::backend::{Bind, Tuning};
 use crate::pool::{self, Http};
-use crate::proto::{h1, h2};
 use crate::proto::route::Overrides;
 use crate::proto::tls::Tls;
+use crate::proto::{h1, h2};
 use std::sync::Arc;
 
 /// Deadlines of one exchange, in nanoseconds; `u64::MAX` is "none". Each has its own error code.

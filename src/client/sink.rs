@@ -31,7 +31,11 @@ pub enum Users<'a> {
     None,
     One(&'a mut Exchange),
     /// Many, by the places of their streams. Those that were told something are noted.
-    Many { exchanges: &'a mut Table<Exchange>, lanes: &'a [u32], touched: &'a mut Vec<u32> },
+    Many {
+        exchanges: &'a mut Table<Exchange>,
+        lanes: &'a [u32],
+        touched: &'a mut Vec<u32>,
+    },
 }
 
 impl Users<'_> {

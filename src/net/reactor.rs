@@ -305,7 +305,8 @@ impl<B: Backend> Io<B> {
             Address::Inet(peer) => Some(*peer),
             Address::Unix(_) => None,
         };
-        let inserted = self.conns.insert(Conn::new(sock, Spoken::H1(H1::new(self.limits.clone())), peer, origin, owner));
+        let inserted =
+            self.conns.insert(Conn::new(sock, Spoken::H1(H1::new(self.limits.clone())), peer, origin, owner));
         debug_assert_eq!(id, inserted);
         Ok(id)
     }

@@ -357,7 +357,10 @@ impl Pool {
         assert_eq!(self.seats.iter().filter(|s| s.is_idle()).count(), idle as usize);
         assert!(self.seats.iter().all(|s| !s.is_idle() || s.used == 0));
         let roomy = self.seats.iter().filter(|s| s.is_roomy()).count();
-        assert_eq!(roomy, self.origins.keys().filter_map(|id| self.origins.get(id)).map(|o| o.roomy.len() as usize).sum());
+        assert_eq!(
+            roomy,
+            self.origins.keys().filter_map(|id| self.origins.get(id)).map(|o| o.roomy.len() as usize).sum()
+        );
         assert!(self.seats.iter().filter(|s| s.is_idle()).all(|s| s.due == Tick::NEVER || s.listed <= s.due));
     }
 }

@@ -52,7 +52,8 @@ fn path(request: &RequestRef<'_>) -> Option<uri::PathAndQuery> {
 
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
     // Their lengths settle most.
-    if matches!(name.len(), 4 | 7 | 10 | 16 | 17) && LEFT_OUT.iter().any(|left_out| name.eq_ignore_ascii_case(left_out)) {
+    if matches!(name.len(), 4 | 7 | 10 | 16 | 17) && LEFT_OUT.iter().any(|left_out| name.eq_ignore_ascii_case(left_out))
+    {
         return Some(());
     }
     let name = HeaderName::from_bytes(name).ok()?;

@@ -130,7 +130,8 @@ impl Tap {
     /// The first frame is SETTINGS, and no answer to ours (RFC 9113 section 3.4). What is not HTTP/2 shows here.
     fn look_at_first(&mut self) -> Result<(), Fault> {
         let head = &self.head[..self.have];
-        let wrong = head.get(3).is_some_and(|&kind| kind != SETTINGS) || head.get(4).is_some_and(|flags| flags & ACK != 0);
+        let wrong =
+            head.get(3).is_some_and(|&kind| kind != SETTINGS) || head.get(4).is_some_and(|flags| flags & ACK != 0);
         if wrong {
             return Err(Fault::NotHttp2);
         }
