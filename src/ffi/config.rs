@@ -331,6 +331,11 @@ const TABLE: &[Row] = &[
     switch!(CHTTP_OPT_TRIM_HEAP, c"trim_heap", trim_heap, c"call malloc_trim() after a peak"),
     row!(CHTTP_OPT_MAX_CONNECTION_AGE_NS, c"max_connection_age_ns", c"ns", 1, NS, true, pool.age_ns: u64, c"how old a connection may be when it is used"),
     row!(CHTTP_OPT_MAX_WAITING, c"max_waiting", c"", 0, 1 << 24, true, pool.waiting_max: u64, c"exchanges that may wait for a connection"),
+    handle!(CHTTP_OPT_TLS, c"tls", Object(set_tls), c"a chttp_tls, instead of what the tls_... options would make"),
+    handle!(CHTTP_OPT_LOG, c"log", Function(set_log), c"a chttp_log_fn that gets the lines of the log"),
+    Row { id: CHTTP_OPT_LOG_LEVEL, name: c"log_level", unit: c"", min: CHTTP_LOG_OFF as i64, max: CHTTP_LOG_TRACE as i64, doc: c"the highest level of lines that `log` gets", value: Value::Number { unlimited: false, get: |s| s.log_level as u64, set: |s, v| s.log_level = Level::from_number(v) } },
+    row!(CHTTP_OPT_SLOW_CALLBACK_NS, c"slow_callback_ns", c"ns", 0, NS, false, slow_callback_ns: u64, c"a callback that takes longer is told in the log; 0 for none"),
+    handle!(CHTTP_OPT_BACKEND, c"backend", Object(set_backend), c"a chttp_backend, a scripted network instead of the system's"),
     choice!(CHTTP_OPT_HTTP_VERSION, c"http_version", http, c"0: what ALPN agrees on, HTTP/1.1 without TLS; 1: HTTP/1.1 only; 2: HTTP/2 only", [0 = Http::Agreed, 1 = Http::One, 2 = Http::Two]),
     row!(CHTTP_OPT_H2_STREAM_WINDOW, c"h2_stream_window", c"bytes", 1 << 10, WINDOW, false, h2.stream_window: u32, c"HTTP/2: what one answer may send ahead of what is taken"),
     row!(CHTTP_OPT_H2_CONNECTION_WINDOW, c"h2_connection_window", c"bytes", 65_535, WINDOW, false, h2.connection_window: u32, c"HTTP/2: what all answers of a connection may send ahead"),
@@ -338,11 +343,6 @@ const TABLE: &[Row] = &[
     row!(CHTTP_OPT_H2_PING_INTERVAL_NS, c"h2_ping_interval_ns", c"ns", 0, NS, false, h2.ping_ns: u64, c"HTTP/2: silence after which the server is sent a PING; 0 for never"),
     row!(CHTTP_OPT_H2_PING_TIMEOUT_NS, c"h2_ping_timeout_ns", c"ns", 1, NS, false, h2.ping_timeout_ns: u64, c"HTTP/2: silence after a PING before the connection is given up"),
     row!(CHTTP_OPT_H2_STREAM_WINDOW_MAX, c"h2_stream_window_max", c"bytes", 1 << 10, WINDOW, false, h2.stream_window_max: u32, c"HTTP/2: up to which h2_stream_window grows where the way is long"),
-    handle!(CHTTP_OPT_TLS, c"tls", Object(set_tls), c"a chttp_tls, instead of what the tls_... options would make"),
-    handle!(CHTTP_OPT_LOG, c"log", Function(set_log), c"a chttp_log_fn that gets the lines of the log"),
-    Row { id: CHTTP_OPT_LOG_LEVEL, name: c"log_level", unit: c"", min: CHTTP_LOG_OFF as i64, max: CHTTP_LOG_TRACE as i64, doc: c"the highest level of lines that `log` gets", value: Value::Number { unlimited: false, get: |s| s.log_level as u64, set: |s, v| s.log_level = Level::from_number(v) } },
-    row!(CHTTP_OPT_SLOW_CALLBACK_NS, c"slow_callback_ns", c"ns", 0, NS, false, slow_callback_ns: u64, c"a callback that takes longer is told in the log; 0 for none"),
-    handle!(CHTTP_OPT_BACKEND, c"backend", Object(set_backend), c"a chttp_backend, a scripted network instead of the system's"),
 ];
 
 impl Row {

@@ -368,10 +368,10 @@ impl<B: Backend> Io<B> {
     /// Send what `open` and `body` wrote. Must follow them before another connection writes. On a shared connection, what
     /// all of a turn have written leaves at its end.
     pub fn transmit(&mut self, id: ConnId) {
-        if self.conns.get(id).is_some_and(|conn| conn.is_shared()) {
-            return self.talk_later(id);
+        match self.conns.get_mut(id) {
+            Some(conn) if conn.is_shared() => self.talk_later(id),
+            _ => self.send_out(id),
         }
-        self.send_out(id);
     }
 
     fn talk_later(&mut self, id: ConnId) {

@@ -71,6 +71,8 @@ struct Origin {
     open: u32,
     /// Of these, dials.
     dialing: u32,
+    /// A connection may turn out to carry many requests.
+    may_share: bool,
     /// Requests that a connection carries at a time, as far as is known.
     places: Option<u32>,
     /// Its place among the hungry.
@@ -83,9 +85,11 @@ impl Origin {
     /// Whether another dial is worth a try. Where a connection may carry many requests, that is not known before the first
     /// one is there; then as many are made as those who wait will fill.
     fn wants_dial(&self) -> bool {
+        if !self.may_share {
+            return true;
+        }
         let waiting = self.waiters.len() + self.fresh.len();
         match self.places {
-            _ if !self.key.may_share() => true,
             None => self.dialing == 0,
             Some(0 | 1) => true,
             Some(places) => u64::from(self.dialing) * u64::from(places) < u64::from(waiting),
@@ -198,6 +202,7 @@ impl Pool {
             need: List::default(),
             open: 0,
             dialing: 0,
+            may_share: key.may_share(),
             places: None,
             hunger: None,
             gone,

@@ -121,10 +121,12 @@ impl Pool {
     /// A request takes a connection, or a place on it.
     pub fn take(&mut self, conn: ConnId) {
         self.unshelve(conn);
-        if let Some(seat) = self.seat(conn) {
-            seat.used += 1;
+        let Some(seat) = self.seat(conn) else { return };
+        seat.used += 1;
+        // One that carries a single request has no room once it is taken, and is on no list.
+        if seat.limit > 1 {
+            self.relist(conn);
         }
-        self.relist(conn);
     }
 
     /// A request has left a connection. How many are on it still.
@@ -132,7 +134,9 @@ impl Pool {
         let Some(seat) = self.seat(conn) else { return 0 };
         seat.used -= 1;
         let used = seat.used;
-        self.relist(conn);
+        if seat.links[ROOMY].is_linked() || seat.is_roomy() {
+            self.relist(conn);
+        }
         used
     }
 

@@ -41,6 +41,8 @@ const STREAMS_AT_FIRST: usize = 100;
 const STREAMS_EVER: u32 = 1 << 30;
 /// Steps in which the connection's window grows with what is held.
 const WINDOW_STEP: usize = 256 << 10;
+/// Bytes that are released to the peer before it is told: a small part of every window, so that none is ever shut for it.
+const RELEASED_MAX: usize = 16 << 10;
 const WINDOW_MAX: usize = (1 << 31) - 1;
 /// Longer field sections are not decoded to their end, whatever the limit.
 const LIST_MAX: u32 = 1 << 20;
@@ -116,6 +118,8 @@ pub struct H2 {
     held: usize,
     /// Of them, those that the connection's window was widened by.
     widened: usize,
+    /// Bytes that were released to the peer since the crate was polled last, about.
+    released: usize,
     /// When something arrived last, or was waited for first.
     heard_at: Tick,
     pinged_at: Option<Tick>,
@@ -168,6 +172,7 @@ impl H2 {
             limits,
             held: 0,
             widened: 0,
+            released: 0,
             heard_at: Tick(0),
             pinged_at: None,
             over: None,
@@ -203,6 +208,7 @@ impl H2 {
             std::mem::swap(&mut pipe.out, out);
         }
         self.woken.conn.store(false, Ordering::Release);
+        self.released = 0;
         let polled = Pin::new(&mut self.conn).poll(&mut Context::from_waker(&self.waker));
         {
             let pipe = &mut *self.io.pipe();
@@ -244,12 +250,21 @@ impl H2 {
         let s = StreamKey(key);
         let before = stream.held();
         let told = stream.advance(s, waker, &mut self.flat, &self.limits, sink);
-        let (after, answered) = (stream.held(), stream.answered());
+        let (after, answered, sent) = (stream.held(), stream.answered(), stream.sent);
         self.held = self.held + after - before;
+        self.released += stream.take_released();
+        if self.released >= RELEASED_MAX.min(self.limits.stream_window as usize / 4) {
+            self.woken.wake_by_ref();
+        }
         match told {
             Told::Pending => {}
             Told::End => {
+                // The crate wants to be polled whenever a stream goes. One that has ended on both sides leaves nothing to say.
+                let quiet = sent && !self.woken.conn.load(Ordering::Acquire);
                 self.forget(key);
+                if quiet {
+                    self.woken.conn.store(false, Ordering::Release);
+                }
                 sink.end(s);
             }
             Told::Failed(e) => {
@@ -293,7 +308,10 @@ impl H2 {
     fn measure(&mut self) {
         let Some(pings) = &mut self.pings else { return };
         let cx = &mut Context::from_waker(&self.waker);
-        if let Poll::Ready(Ok(_)) = pings.poll_pong(cx)
+        // Also one that asked whether the peer is there: the crate sends no other before.
+        let asked = self.probe.is_asked() || self.pinged_at.is_some();
+        if asked
+            && let Poll::Ready(Ok(_)) = pings.poll_pong(cx)
             && let Some(window) = self.probe.answered(self.tap.received)
             // The peer may not have acknowledged the one before; then the next measurement will do.
             && self.conn.set_initial_window_size(window).is_ok()

@@ -93,17 +93,23 @@ pub struct Stream {
     pub sent: bool,
     asked: Asked,
     informational: u32,
+    released: usize,
 }
 
 impl Stream {
     pub fn new(send: SendStream<Bytes>, response: ResponseFuture, sent: bool, asked: Asked) -> Stream {
         let answer = Answer::Awaited(response);
-        Stream { send, answer, held: Held::default(), wants_room: false, sent, asked, informational: 0 }
+        Stream { send, answer, held: Held::default(), wants_room: false, sent, asked, informational: 0, released: 0 }
     }
 
     /// Bytes that wait for credit.
     pub fn held(&self) -> usize {
         self.held.len
+    }
+
+    /// Bytes that were released since the last call.
+    pub fn take_released(&mut self) -> usize {
+        std::mem::take(&mut self.released)
     }
 
     /// The final head was passed on.
@@ -251,6 +257,7 @@ impl Stream {
 
     fn release(&mut self, n: usize) {
         if let Answer::Body(body) = &mut self.answer {
+            self.released += n;
             let released = body.flow_control().release_capacity(n);
             debug_assert!(released.is_ok(), "no more than was received");
         }

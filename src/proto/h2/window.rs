@@ -26,6 +26,10 @@ impl Probe {
         self.asked_at.is_none() && received >= self.next && self.window < self.max
     }
 
+    pub fn is_asked(&self) -> bool {
+        self.asked_at.is_some()
+    }
+
     pub fn asked(&mut self, received: u64) {
         self.asked_at = Some(received);
     }
