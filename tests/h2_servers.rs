@@ -206,6 +206,7 @@ fn large_bodies_in_each_direction_take_little_memory() {
 
 #[test]
 fn nghttpd_by_prior_knowledge() {
+    let _large = large();
     let big = vec![b'x'; 3 << 20];
     let server = Nghttpd::start(&["-m", "50", "--trailer", "sum: 7"], &[("small", b"0123456789"), ("big", &big)]);
     for drive in DRIVES {
