@@ -44,6 +44,8 @@ const WINDOW_STEP: usize = 256 << 10;
 /// Bytes that are released to the peer before it is told: a small part of every window, so that none is ever shut for it.
 const RELEASED_MAX: usize = 16 << 10;
 const WINDOW_MAX: usize = (1 << 31) - 1;
+/// Memory has an end: once streams without credit hold more, they stop the others.
+const HELD_MAX: usize = 256 << 20;
 /// Longer field sections are not decoded to their end, whatever the limit.
 const LIST_MAX: u32 = 1 << 20;
 
@@ -74,8 +76,8 @@ impl Default for Limits {
     fn default() -> Limits {
         let h1 = super::h1::Limits::default();
         Limits {
-            stream_window: 1 << 20,
-            stream_window_max: 16 << 20,
+            stream_window: 4 << 20,
+            stream_window_max: 64 << 20,
             connection_window: 16 << 20,
             streams_max: 256,
             ping_ns: 0,
@@ -299,30 +301,28 @@ impl H2 {
             self.widened = wanted;
             // Two streams at least may be at their best.
             let open = (self.limits.connection_window as usize).max(2 * self.probe.window as usize);
-            self.conn.set_target_window_size((open + wanted).min(WINDOW_MAX) as u32);
+            self.conn.set_target_window_size((open + wanted.min(HELD_MAX)).min(WINDOW_MAX) as u32);
             self.woken.wake_by_ref();
         }
     }
 
-    /// Let the windows follow what a round trip brings.
+    /// Let the windows follow what a round trip brings, while the application takes it.
     fn measure(&mut self) {
         let Some(pings) = &mut self.pings else { return };
-        let cx = &mut Context::from_waker(&self.waker);
         // Also one that asked whether the peer is there: the crate sends no other before.
-        let asked = self.probe.is_asked() || self.pinged_at.is_some();
-        if asked
-            && let Poll::Ready(Ok(_)) = pings.poll_pong(cx)
-            && let Some(window) = self.probe.answered(self.tap.received)
+        if (self.probe.is_asked() || self.pinged_at.is_some())
+            && let Poll::Ready(Ok(_)) = pings.poll_pong(&mut Context::from_waker(&self.waker))
+        {
+            self.probe.answered(self.heard_at);
+        }
+        if let Some(window) = self.probe.received(self.heard_at, self.tap.received)
+            && self.held < self.probe.window as usize / 4
             // The peer may not have acknowledged the one before; then the next measurement will do.
             && self.conn.set_initial_window_size(window).is_ok()
         {
             self.probe.window = window;
             self.widened = usize::MAX;
             self.widen();
-        }
-        if self.probe.wants_ping(self.tap.received) && pings_sent(&mut self.pings) {
-            self.probe.asked(self.tap.received);
-            self.woken.wake_by_ref();
         }
     }
 
@@ -420,6 +420,9 @@ impl Protocol for H2 {
         self.open += 1;
         self.opened += 1;
         self.tap.asked();
+        if self.probe.wants_ping() && pings_sent(&mut self.pings) {
+            self.probe.asked(now);
+        }
         self.woken.wake_by_ref();
         Ok(StreamKey(key))
     }

@@ -1,7 +1,13 @@
-//! How large a stream's window has to be: what arrives in one round trip, which a PING measures (the product of bandwidth
-//! and delay). Where a window is filled in that time, it was too small.
+//! How large a stream's window has to be: at least what can arrive in one round trip (the product of bandwidth and delay). A
+//! PING with the first request measures the round trip; where half a window comes in that time, the window is too small.
 //!
-//! A connection that carries little is never asked: a PING goes out only once half a window has come since the last one.
+//! A window on a long way must not grow step by step: each step would take two round trips, and a body of 100 MB is over
+//! after four.
+
+use crate::proto::Tick;
+
+/// By so much it grows at once.
+const GROWTH: u32 = 16;
 
 /// What the measurement is at.
 #[derive(Debug)]
@@ -10,39 +16,49 @@ pub struct Probe {
     pub window: u32,
     /// It grows up to here.
     max: u32,
-    /// Bytes that had come when the PING left that is on its way.
-    asked_at: Option<u64>,
-    /// When so many have come, another one leaves.
-    next: u64,
+    /// When the PING left that is on its way.
+    asked_at: Option<Tick>,
+    /// Nanoseconds.
+    round_trip: Option<u64>,
+    /// Since when, and since how many bytes in all, a quarter of a window is waited for: what comes in one burst of a whole
+    /// window has to be seen, wherever it begins.
+    mark: (Tick, u64),
 }
 
 impl Probe {
     pub fn new(window: u32, max: u32) -> Probe {
-        Probe { window, max, asked_at: None, next: u64::from(window / 2) }
+        Probe { window, max, asked_at: None, round_trip: None, mark: (Tick(0), 0) }
     }
 
-    /// Whether to send a PING now, when `received` bytes have come in all.
-    pub fn wants_ping(&self, received: u64) -> bool {
-        self.asked_at.is_none() && received >= self.next && self.window < self.max
+    /// Whether to send a PING along with a request.
+    pub fn wants_ping(&self) -> bool {
+        self.round_trip.is_none() && self.asked_at.is_none() && self.window < self.max
     }
 
     pub fn is_asked(&self) -> bool {
         self.asked_at.is_some()
     }
 
-    pub fn asked(&mut self, received: u64) {
-        self.asked_at = Some(received);
+    pub fn asked(&mut self, now: Tick) {
+        self.asked_at = Some(now);
     }
 
-    /// The answer is there. The window that streams should have, if it is another one.
-    pub fn answered(&mut self, received: u64) -> Option<u32> {
-        let came = received - self.asked_at.take()?;
-        self.next = received + u64::from(self.window / 2);
-        // Two thirds, since the first and the last bytes of a round trip are easily missed.
-        (came * 3 >= u64::from(self.window) * 2).then(|| {
-            let wanted = came.saturating_mul(2).max(u64::from(self.window) * 2);
-            u32::try_from(wanted).unwrap_or(u32::MAX).min(self.max)
-        })
+    /// The answer to the PING is there.
+    pub fn answered(&mut self, now: Tick) {
+        if let Some(at) = self.asked_at.take() {
+            self.round_trip = Some(now.0.saturating_sub(at.0));
+        }
+    }
+
+    /// So many bytes have come in all. The window that streams should have, if it is a larger one.
+    pub fn received(&mut self, now: Tick, total: u64) -> Option<u32> {
+        let (since, before) = self.mark;
+        if total - before < u64::from(self.window / 4) {
+            return None;
+        }
+        self.mark = (now, total);
+        let filled = now.0.saturating_sub(since.0) <= self.round_trip? / 2;
+        (filled && self.window < self.max).then(|| self.window.saturating_mul(GROWTH).min(self.max))
     }
 }
 
@@ -51,20 +67,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_that_is_filled_in_a_round_trip_grows_to_its_end() {
-        let mut probe = Probe::new(1000, 6000);
-        assert!(!probe.wants_ping(499) && probe.wants_ping(500));
-        probe.asked(500);
-        assert!(!probe.wants_ping(5000), "one at a time");
-        assert_eq!(probe.answered(900), None, "there was room");
-        assert!(!probe.wants_ping(1300) && probe.wants_ping(1400));
-        probe.asked(1400);
-        assert_eq!(probe.answered(2100), Some(2000));
-        probe.window = 2000;
-        probe.asked(9000);
-        assert_eq!(probe.answered(12_500), Some(6000));
-        probe.window = 6000;
-        assert!(!probe.wants_ping(1 << 40));
-        assert_eq!(probe.answered(1 << 40), None, "nobody asked");
+    fn a_window_that_is_half_filled_in_a_round_trip_grows_to_its_end() {
+        let mut probe = Probe::new(1000, 20_000);
+        assert!(probe.wants_ping());
+        probe.asked(Tick(0));
+        assert!(!probe.wants_ping(), "one at a time");
+        assert_eq!(probe.received(Tick(5), 900), None, "nobody knows how long a round trip is");
+        probe.answered(Tick(100));
+        assert!(!probe.wants_ping(), "it is known");
+        assert_eq!(probe.received(Tick(150), 1149), None);
+        assert_eq!(probe.received(Tick(150), 1150), None, "it took too long");
+        assert_eq!(probe.received(Tick(200), 1399), None);
+        assert_eq!(probe.received(Tick(200), 1400), Some(16_000));
+        probe.window = 16_000;
+        assert_eq!(probe.received(Tick(250), 5_400), Some(20_000));
+        probe.window = 20_000;
+        assert_eq!(probe.received(Tick(301), 90_000), None, "it is as large as may be");
+    }
+
+    #[test]
+    fn one_that_may_not_grow_asks_nothing() {
+        assert!(!Probe::new(1000, 1000).wants_ping());
     }
 }
