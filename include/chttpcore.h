@@ -764,13 +764,13 @@
 /**
  * HTTP/2: bytes of one answer that the server may send before some of them are delivered (SETTINGS_INITIAL_WINDOW_SIZE,
  * RFC 9113 section 6.9.2). They are in memory beside the exchange's `recv_credit` when the application takes nothing. The rate
- * of one answer is at most this much in one round trip, so it grows where that is too little. Default 1 MiB.
+ * of one answer is at most this much in one round trip, so it grows where that is too little. Default 4 MiB.
  */
 #define CHTTP_OPT_H2_STREAM_WINDOW 61
 
 /**
  * HTTP/2: the same for all answers of one connection together. What an exchange without credit holds is added to it, so that
- * it stops nobody else. Default 16 MiB.
+ * it stops nobody else, up to 256 MiB. Default 16 MiB.
  */
 #define CHTTP_OPT_H2_CONNECTION_WINDOW 62
 
@@ -793,7 +793,7 @@
 
 /**
  * HTTP/2: up to which CHTTP_OPT_H2_STREAM_WINDOW grows on a connection whose answers fill it in one round trip, as a PING
- * measures. The same or less: it does not grow, and no PING is sent for it. Default 16 MiB.
+ * measures. The same or less: it does not grow, and no PING is sent for it. Default 64 MiB.
  */
 #define CHTTP_OPT_H2_STREAM_WINDOW_MAX 66
 
