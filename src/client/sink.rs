@@ -12,6 +12,8 @@ use crate::net::reactor::Receiver;
 use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick, Version};
 use crate::queue::Event;
 use crate::queue::event::{flag, kind};
+use bytes::Bytes;
+use std::ops::Range;
 
 /// What every event costs at least, so that a flood of tiny ones is bounded too.
 const CHARGE_MIN: u64 = 256;
@@ -245,6 +247,18 @@ fn gather(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, bytes
     }
 }
 
+/// Received bytes, in a form that holds their block.
+struct Input {
+    block: Block,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Input {
+    fn as_ref(&self) -> &[u8] {
+        &self.block.bytes()[self.range.clone()]
+    }
+}
+
 impl Sink for ExchangeSink<'_> {
     fn informational(&mut self, s: StreamKey, head: &Head<'_>) {
         let Some(exchange) = self.users.of(s, self.now) else { return };
@@ -398,6 +412,11 @@ impl Sink for ExchangeSink<'_> {
         if let Some(exchange) = self.users.of(s, self.now) {
             exchange.told.failed = Some(why);
         }
+    }
+
+    fn keep(&mut self, input: &[u8]) -> Option<Bytes> {
+        let (block, start) = self.lent.clone()?;
+        Some(Bytes::from_owner(Input { block, range: start..start + input.len() }))
     }
 
     fn writable(&mut self, s: StreamKey) {

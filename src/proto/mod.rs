@@ -182,6 +182,10 @@ pub trait Sink {
     fn end(&mut self, s: StreamKey);
     /// This stream failed; the connection goes on. A fault of the connection is an error of `recv` or `eof` instead.
     fn failed(&mut self, s: StreamKey, why: Fault);
+    /// The input of this `recv`, as memory that the protocol may hold on to; `None` from a sink that does not own it.
+    fn keep(&mut self, _input: &[u8]) -> Option<Bytes> {
+        None
+    }
     /// `Protocol::body_room` is no longer 0, where it was when the stream was opened or after a `body`.
     fn writable(&mut self, s: StreamKey);
 }

@@ -470,7 +470,8 @@ impl Protocol for H2 {
                 return Err(Fault::UnexpectedData);
             }
             self.heard_at = now;
-            let passed = self.tap.pass(now, input, &mut self.io.pipe().input);
+            let owned = if input.len() >= tap::KEPT_FROM { sink.keep(input) } else { None };
+            let passed = self.tap.pass(now, input, owned.as_ref(), &mut self.io.pipe().input);
             if let Err(fault) = passed {
                 // What came before it stands, however the input was cut.
                 self.drive(sink, out);

@@ -7,6 +7,7 @@
 
 use crate::proto::Out;
 use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +20,47 @@ pub const OWNED_FROM: usize = 256;
 /// Room for input that is kept from use to use.
 const ROOM_MAX: usize = 128 << 10;
 
+/// What the crate is to read: pieces that are kept where they came, and behind them short ones, copied together.
+#[derive(Debug, Default)]
+pub struct Input {
+    kept: VecDeque<Bytes>,
+    copied: BytesMut,
+}
+
+impl Input {
+    pub fn copy(&mut self, bytes: &[u8]) {
+        self.copied.extend_from_slice(bytes);
+    }
+
+    pub fn keep(&mut self, bytes: Bytes) {
+        if !self.copied.is_empty() {
+            self.kept.push_back(self.copied.split().freeze());
+        }
+        self.kept.push_back(bytes);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.copied.is_empty()
+    }
+
+    fn read(&mut self, into: &mut ReadBuf<'_>) {
+        while let Some(piece) = self.kept.front_mut() {
+            let n = into.remaining().min(piece.len());
+            into.put_slice(&piece.split_to(n));
+            if !piece.is_empty() {
+                return;
+            }
+            self.kept.pop_front();
+        }
+        let n = into.remaining().min(self.copied.len());
+        into.put_slice(&self.copied[..n]);
+        self.copied.advance(n);
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Pipe {
-    pub input: BytesMut,
+    pub input: Input,
     pub eof: bool,
     pub out: Out,
     /// Pieces of bodies that the crate is about to write.
@@ -44,8 +83,8 @@ impl Pipe {
 
     /// Everything was read: no more room is kept than is needed most of the time.
     pub fn tidy(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > ROOM_MAX {
-            self.input = BytesMut::new();
+        if self.input.is_empty() && self.input.copied.capacity() > ROOM_MAX {
+            self.input.copied = BytesMut::new();
         }
     }
 }
@@ -67,9 +106,7 @@ impl AsyncRead for MemIo {
             // Nobody is to be woken: the owner polls when it has fed.
             return Poll::Pending;
         }
-        let n = into.remaining().min(pipe.input.len());
-        into.put_slice(&pipe.input[..n]);
-        pipe.input.advance(n);
+        pipe.input.read(into);
         Poll::Ready(Ok(()))
     }
 }

@@ -7,8 +7,10 @@
 //! Empty DATA frames that end nothing are counted and left out: the engine behind would close a connection for a hundred
 //! of them in its whole life, and a server that flushes often sends more.
 
+use super::pipe::Input;
 use crate::proto::{Fault, Tick};
-use bytes::BytesMut;
+use bytes::Bytes;
+use std::ops::Range;
 
 const HEAD: usize = 9;
 
@@ -30,6 +32,9 @@ const NS_PER_TOKEN: u64 = 20_000_000;
 const BYTES_PER_TOKEN: u64 = 256;
 /// Tokens for each request: its answer may be a reset, and comes with window updates.
 const TOKENS_PER_REQUEST: u64 = 8;
+
+/// Shorter input is copied rather than kept.
+pub const KEPT_FROM: usize = 4 << 10;
 
 /// What GOAWAY said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,35 +100,53 @@ impl Tap {
         self.have == 0 && self.left == 0
     }
 
-    /// Pass `input` on to `into`.
-    pub fn pass(&mut self, now: Tick, mut input: &[u8], into: &mut BytesMut) -> Result<(), Fault> {
+    /// Pass `input` on to `into`; `owned` is the same bytes, if they may be kept.
+    pub fn pass(&mut self, now: Tick, input: &[u8], owned: Option<&Bytes>, into: &mut Input) -> Result<(), Fault> {
         let passed = now.0.saturating_sub(self.since.0) / NS_PER_TOKEN;
         if passed > 0 {
             self.tokens = (self.tokens.saturating_add(passed)).min(TOKENS);
             self.since = now;
         }
-        while !input.is_empty() {
+        let hand_on = |range: Range<usize>, into: &mut Input| match owned {
+            _ if range.is_empty() => {}
+            Some(owned) if range.len() >= KEPT_FROM => into.keep(owned.slice(range)),
+            _ => into.copy(&input[range]),
+        };
+        // What is passed on goes in one piece, as far as no frame is left out.
+        let (mut from, mut at) = (0, 0);
+        while at < input.len() {
             if self.left > 0 {
-                let n = self.left.min(input.len());
-                self.payload(&input[..n]);
-                into.extend_from_slice(&input[..n]);
-                input = &input[n..];
+                let n = self.left.min(input.len() - at);
+                self.payload(&input[at..at + n]);
+                at += n;
                 continue;
             }
-            let n = (HEAD - self.have).min(input.len());
-            self.head[self.have..self.have + n].copy_from_slice(&input[..n]);
+            let n = (HEAD - self.have).min(input.len() - at);
+            self.head[self.have..self.have + n].copy_from_slice(&input[at..at + n]);
             self.have += n;
-            input = &input[n..];
-            if self.first {
-                self.look_at_first()?;
-            }
-            if self.have == HEAD {
-                self.have = 0;
-                if self.frame()? {
-                    into.extend_from_slice(&self.head);
+            at += n;
+            let checked = if self.first { self.look_at_first() } else { Ok(()) };
+            let is_whole = self.have == HEAD;
+            match checked.and_then(|()| if is_whole { self.frame().map(Some) } else { Ok(None) }) {
+                Ok(None) => {}
+                Ok(Some(passes)) => {
+                    self.have = 0;
+                    if !passes {
+                        hand_on(from..at - n, into);
+                        from = at;
+                    } else if n < HEAD {
+                        // Its beginning came earlier, and waited for this.
+                        into.copy(&self.head[..HEAD - n]);
+                    }
+                }
+                Err(fault) => {
+                    hand_on(from..at - n, into);
+                    return Err(fault);
                 }
             }
         }
+        // A part of a head waits for the rest.
+        hand_on(from..at.saturating_sub(self.have).max(from), into);
         Ok(())
     }
 
