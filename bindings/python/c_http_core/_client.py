@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
@@ -63,6 +64,9 @@ class BaseClient:
         connect_overrides: Mapping[str, str] | None = None,
         options: Mapping[str, OptionValue] | None = None,
     ) -> None:
+        if not isinstance(verify, (bool, str, os.PathLike)):
+            kind = type(verify).__name__
+            raise TypeError(f"verify must be a bool or the path of a file, not {kind}; tls takes a TLSContext")
         if tls is None and (verify is not True or cert is not None):
             certificate, key = cert if isinstance(cert, tuple) else (cert, None)
             ca = None if isinstance(verify, bool) else verify

@@ -40,7 +40,12 @@ def nanoseconds(seconds: Seconds) -> int:
         return 0
     if seconds is None or seconds == math.inf:
         return c.UNLIMITED
-    if not seconds >= 0:
+    try:
+        usable = seconds >= 0
+    except TypeError:
+        kind = type(seconds).__name__
+        raise TypeError(f"a time is a number of seconds or None, and times are a Timeout, not {kind}") from None
+    if not usable:
         raise ValueError(f"a time must not be negative: {seconds!r}")
     # 0 is no time at all, which the library would take for its default.
     return min(max(int(seconds * 1e9), 1), c.UNLIMITED - 1)

@@ -206,7 +206,7 @@ class Engine:
                 raise EngineClosedError("the client was closed")
             return lib.submit(self.engine, self.queue, request, 1, 0, xid, xid + POINTERS.size // 2)
 
-    def body_write(self, xid: int, piece: bytes) -> int:
+    def body_write(self, xid: int, piece: bytes | memoryview) -> int:
         address, _pinned = pin(piece)
         return self.body_write_at(xid, address, len(piece))
 

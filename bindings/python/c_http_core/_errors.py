@@ -76,6 +76,9 @@ class RequestError(HTTPError):
     name: ClassVar[str] = ""
     #: What, where and when, in words for people.
     message: str
+    #: The method and the URL of the exchange that failed; "" for what was refused before it began.
+    method: str = ""
+    url: str = ""
     #: How far the request had come: "queued", "resolving", "connecting", "tls", "sending", "waiting" or "receiving".
     phase: str = "queued"
     #: Whether sending the request again is safe and may help.

@@ -106,7 +106,8 @@ class Exchange:
             self.head, self.status = obj, arg
         elif kind == c.EV_DONE:
             if error:
-                self.error = failure(error, obj)
+                failed = self.error = failure(error, obj)
+                failed.method, failed.url = self.method, self.url
             lib.release(obj)
         elif kind == c.EV_TRAILERS:
             self.trailers = Owned(obj)

@@ -13,13 +13,17 @@ Text = Union[str, bytes]
 HeaderTypes = Union["Headers", Mapping[str, str], Mapping[bytes, bytes], Iterable[tuple[Text, Text]]]
 
 
-def as_bytes(text: Text) -> bytes:
+def as_bytes(text: Text, of: Text = "") -> bytes:
+    """A name, or a value of the field `of`."""
     if isinstance(text, bytes):
         return text
     try:
         return text.encode("ascii")
     except UnicodeEncodeError:
         return text.encode()
+    except AttributeError:
+        what = f"the value of {of!r}" if of else "a name"
+        raise TypeError(f"headers: {what} must be str or bytes, not {type(text).__name__}") from None
 
 
 def as_text(raw: bytes) -> str:
@@ -67,7 +71,7 @@ class Headers(MutableMapping[str, str]):
     def add(self, name: Text, value: Text) -> None:
         """Add a field behind all others, whether its name is there or not."""
         raw = as_bytes(name)
-        self._fields.append((raw.lower(), raw, as_bytes(value)))
+        self._fields.append((raw.lower(), raw, as_bytes(value, name)))
         self._block = None
 
     def copy(self) -> Headers:
@@ -84,7 +88,7 @@ class Headers(MutableMapping[str, str]):
         self._block = None
         raw = as_bytes(name)
         key = raw.lower()
-        new = (key, raw, as_bytes(value))
+        new = (key, raw, as_bytes(value, name))
         for at, field in enumerate(self._fields):
             if field[0] == key:
                 rest = [other for other in self._fields[at + 1 :] if other[0] != key]

@@ -96,6 +96,7 @@ class Tail(NamedTuple):
 
 NO_TIMES = (0,) * len(Timeout.ORDER)
 METHODS = {name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+OPTIONS = frozenset(RequestOptions.__annotations__)
 # Options that make the tail necessary.
 RARE = frozenset(
     ("timeout", "tls", "unix_socket", "connect_to", "local_address", "interface", "recv_credit", "collect_max")
@@ -106,6 +107,9 @@ def prepare(defaults: Defaults, method: str, url: str, options: RequestOptions) 
     url = full_url(defaults, url, options.get("params"))
     headers, body, flags, length = defaults.headers, None, 0, 0
     if options:
+        if not OPTIONS.issuperset(options):
+            unknown = ", ".join(sorted(set(options) - OPTIONS))
+            raise TypeError(f"a request has no option {unknown}; it has {', '.join(sorted(OPTIONS))}")
         if given := options.get("headers"):
             headers = headers.merged(given)
         body, kind = body_of(options)
@@ -181,6 +185,8 @@ def encoded(text: str | None) -> bytes | None:
 
 def full_url(defaults: Defaults, url: str, params: ParamTypes | None) -> str:
     """The URL with its query, in ASCII."""
+    if not isinstance(url, str):
+        raise TypeError(f"url must be a str, not {type(url).__name__}")
     if not (defaults.base_url or defaults.params or params) and url.isascii() and " " not in url:
         return url
     if defaults.base_url and "://" not in url.split("?", 1)[0]:

@@ -211,7 +211,7 @@ class Response:
             elif exchange.pieces is None:
                 self._content, exchange.copies = b"".join(exchange.copies or ()), None
             else:
-                raise ResponseNotRead("the body was not read")
+                raise ResponseNotRead("the body was not read: call read() or, with AsyncClient, aread() before")
         return self._content
 
     def view(self) -> memoryview:
@@ -341,12 +341,18 @@ class Lines:
 class Streamed(Response):
     """An answer whose body is still to be read."""
 
-    __slots__ = ("_closed", "_started")
+    __slots__ = ("_closed", "_downloaded", "_started")
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__(exchange)
         self._closed = False
+        self._downloaded = 0
         self._started = False
+
+    @property
+    def num_bytes_downloaded(self) -> int:
+        """How many bytes of the body were read so far."""
+        return self._downloaded
 
     @property
     def is_closed(self) -> bool:
@@ -377,7 +383,9 @@ class Streamed(Response):
             raise StreamClosed("the answer was closed while its body was read")
         exchange = self._exchange
         if exchange.pieces:
-            return exchange.pieces.popleft()
+            piece = exchange.pieces.popleft()
+            self._downloaded += piece[2]
+            return piece
         if exchange.done:
             self._closed = True
             if exchange.error is not None:

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["Upload"]
 
 
+def as_piece(piece: object) -> memoryview:
+    """The bytes of what an iterator gave that is no bytes object."""
+    try:
+        return memoryview(piece).cast("B")  # type: ignore[arg-type]  # what is no buffer is told
+    except TypeError:
+        raise TypeError(f"content must yield bytes, not {type(piece).__name__}") from None
+
+
 class Upload:
     """What is left of a body. Its exchange has it until all is written, or nobody wants more."""
 
@@ -25,7 +33,7 @@ class Upload:
         self.exchange = exchange
         self.source = source
         #: A piece that was refused for want of room.
-        self.piece: bytes | None = None
+        self.piece: bytes | memoryview | None = None
 
     def pump(self) -> None:
         """Write until there is no room, the end is reached, or the exchange has ended."""
@@ -57,6 +65,8 @@ class Upload:
             return False
         if not self.piece:
             return True
+        if not isinstance(self.piece, bytes):
+            self.piece = as_piece(self.piece)
         code = exchange.engine.body_write(exchange.xid, self.piece)
         if code == c.E_AGAIN:
             exchange.can_write = False

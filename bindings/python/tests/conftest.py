@@ -127,6 +127,14 @@ def scripted() -> Iterator[Callable[[Handler], Scripted]]:
         server.stop()
 
 
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """An address at which nobody listens, and nobody else will."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
 def head_of(connection: socket.socket) -> bytes:
     """Read one request's head; what came behind it stays unread only if nothing did."""
     head = b""

@@ -15,13 +15,6 @@ from c_http_core import Client, Limits, Timeout, errors
 from conftest import LONG, Scripted, head_of
 
 
-@pytest.fixture
-def refusing() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-
 def test_refused(refusing: str) -> None:
     with Client() as client, pytest.raises(c_http_core.ConnectError) as raised:
         client.get(f"http://{refusing}/")
@@ -31,6 +24,7 @@ def test_refused(refusing: str) -> None:
     assert error.is_retryable and error.retryable and error.request_bytes_sent == 0
     assert error.os_errno == 111 and not error.connection_reused
     assert refusing in str(error) and error.message == str(error)
+    assert (error.method, error.url) == ("GET", f"http://{refusing}/")
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), again.message, again.os_errno) == (type(error), error.message, 111)
 
