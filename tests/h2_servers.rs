@@ -37,6 +37,7 @@ fn secure(locations: &str) -> Secure {
 impl Secure {
     fn client(&self, drive: Drive, more: &[(u32, i64)]) -> Client {
         let mut options = vec![(CHTTP_OPT_TLS_CA_PEM, Value::Bytes(self.authority.certificate.pem().into_bytes()))];
+        options.push((CHTTP_OPT_HTTP_VERSION, Value::Number(0)));
         options.extend(more.iter().map(|&(option, value)| (option, Value::Number(value))));
         Client::with(drive, &options)
     }

@@ -102,7 +102,7 @@ impl Default for Settings {
                 age_ns: NO_TIMEOUT,
                 waiting_max: NO_TIMEOUT,
             },
-            http: Http::default(),
+            http: Http::One,
             h1: h1::Limits::default(),
             h2: h2::Limits::default(),
             timeouts: Timeouts::default(),
