@@ -756,7 +756,7 @@
 /**
  * Which version of HTTP is spoken. 0: over TLS what is agreed on by ALPN (RFC 7301), HTTP/2 if the server speaks it; HTTP/1.1
  * without TLS. 1: HTTP/1.1 only. 2: HTTP/2 only, also without TLS (RFC 9113 section 3.3, prior knowledge); a server that does
- * not speak it is an error, CHTTP_E_H2_NOT_SPOKEN or CHTTP_E_TLS_ALPN. Default 0. A request can say otherwise:
+ * not speak it is an error, CHTTP_E_H2_NOT_SPOKEN or CHTTP_E_TLS_ALPN. Default 1. A request can say otherwise:
  * CHTTP_REQ_HTTP1, CHTTP_REQ_HTTP2. One that asks for an Upgrade is always sent over HTTP/1.1.
  */
 #define CHTTP_OPT_HTTP_VERSION 60
