@@ -483,13 +483,15 @@ pub(super) fn hand_over<B: Backend>(
     if upload.ended || io.conn(conn).is_none_or(|c| c.unsent() > UNSENT_LOW || c.sending_failed()) {
         return Ok(());
     }
-    let mut room = io.body_room(conn, stream);
+    // On a connection of its own only the socket limits it, and what is too much is for the protocol to refuse.
+    let is_shared = io.conn(conn).is_some_and(|c| c.is_shared());
+    let mut room = if is_shared { io.body_room(conn, stream) } else { u64::MAX };
     match &upload.source {
         Source::None => {}
         Source::Whole { bytes, .. } => {
             let left = bytes.len() as u64 - upload.taken;
             let len = left.min(room);
-            if len == 0 {
+            if len == 0 && left > 0 {
                 return Ok(());
             }
             let chunk = bytes.slice(upload.taken as usize..(upload.taken + len) as usize);
