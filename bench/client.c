@@ -1,12 +1,14 @@
 /* Benchmark client: the library behind the command line of the harness that runs the peers.
  *
  *   client --url U --mode get|churn|download|upload|idle --conns N --streams S --seconds T --warmup W
- *          [--drive thread|caller] [--via fd|wait] [--requests N] [--upload-bytes N] [--ca PEM] [--resume]
+ *          [--h2] [--drive thread|caller] [--via fd|wait] [--requests N] [--upload-bytes N] [--ca PEM] [--resume]
  *
  * get: N x S requests always in flight. churn: the same, a new connection for each. download: a body, delivered piece by
  * piece. upload: a POST of --upload-bytes out of memory. idle: N connections are asked for at once, used by N requests in
  * flight at once, and kept; memory is looked at a second later. The last line on stdout is a JSON object. --requests ends
  * a run by count instead of by time; then `counters` says what a request cost in system calls, and `rss` how memory went.
+ *
+ * --h2: HTTP/2, without TLS by prior knowledge, and up to S streams on a connection; else HTTP/1.1.
  *
  * --ca: a file of authorities to trust, for https. --resume: TLS sessions are resumed; without it, churn makes a full
  * handshake each time.
@@ -30,7 +32,7 @@
 
 static struct {
     const char *url, *mode, *drive, *via, *ca;
-    int conns, streams, resume;
+    int conns, streams, h2, resume;
     double seconds, warmup;
     uint64_t requests, upload_bytes;
 } args = {.mode = "get", .drive = "caller", .via = "fd", .conns = 1, .streams = 1, .seconds = 2, .warmup = 0.3,
@@ -156,8 +158,8 @@ static void parse(int argc, char **argv) {
     if ((env = getenv("CHTTP_BENCH_VIA"))) args.via = env;
     for (int i = 1; i < argc; i += 2) {
         const char *k = argv[i], *v = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(k, "--resume")) {
-            args.resume = 1;
+        if (!strcmp(k, "--resume") || !strcmp(k, "--h2")) {
+            *(k[2] == 'h' ? &args.h2 : &args.resume) = 1;
             i--;
         } else if (!strcmp(k, "--ca")) args.ca = v;
         else if (!strcmp(k, "--url")) args.url = v;
@@ -188,6 +190,8 @@ static void open_engine(void) {
     chttp_config_set_i64(config, CHTTP_OPT_IO_THREADS, !strcmp(args.drive, "thread"), NULL);
     chttp_config_set_i64(config, CHTTP_OPT_MAX_CONNECTIONS_PER_HOST, args.conns, NULL);
     chttp_config_set_i64(config, CHTTP_OPT_MAX_CONNECTIONS, args.conns, NULL);
+    chttp_config_set_i64(config, CHTTP_OPT_HTTP_VERSION, args.h2 ? 2 : 1, NULL);
+    if (args.h2) chttp_config_set_i64(config, CHTTP_OPT_H2_MAX_STREAMS, args.streams, NULL);
     if (args.ca) chttp_config_set_str(config, CHTTP_OPT_TLS_CA_FILE, args.ca, CHTTP_NUL_TERMINATED, NULL);
     if (!strcmp(args.mode, "churn") && !args.resume) chttp_config_set_i64(config, CHTTP_OPT_TLS_SESSION_CACHE, 0, NULL);
     chttp_error *error = NULL;

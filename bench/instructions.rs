@@ -2,13 +2,14 @@
 //! under callgrind with two numbers of requests and divides the difference, so that start and warm-up cancel out.
 //!
 //! A request here is what it is in the C interface: URL and head are checked and encoded, the request is submitted, one
-//! drain brings the RESPONSE event, and the event is released. The network's own work is counted too.
+//! drain brings the RESPONSE event, and the event is released. The network's own work is counted too. A third number of 2
+//! speaks HTTP/2.
 
 use chttpcore::client::upload::Source;
 use chttpcore::client::{Engine, Request, Settings};
 use chttpcore::net::backend::Address;
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Script};
-use chttpcore::pool::{Bind, OriginKey};
+use chttpcore::pool::{Bind, Http, OriginKey};
 use chttpcore::proto::h1::encode::{Spec, encode};
 use chttpcore::proto::url::Url;
 use chttpcore::queue::event::{flag, kind};
@@ -21,16 +22,20 @@ fn main() {
     // `cargo bench` passes `--bench`.
     let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse::<usize>().ok());
     let (requests, in_flight) = (numbers.next().unwrap_or(1000), numbers.next().unwrap_or(1));
+    let http = if numbers.next() == Some(2) { Http::Two } else { Http::Agreed };
     let net = MockNet::new();
     net.set_recording(false);
-    net.listen(Address::Inet("127.0.0.1:80".parse().expect("an address")))
-        .always(Script::new().expect_head().send(ANSWER).again());
+    net.listen(Address::Inet("127.0.0.1:80".parse().expect("an address"))).always(if http == Http::Two {
+        http2()
+    } else {
+        Script::new().expect_head().send(ANSWER).again()
+    });
     let settings = Settings { own_thread: false, ..Settings::default() };
     let engine = Engine::new(settings, net.backend()).expect("an engine");
     let queue = engine.queue().expect("a queue");
     let submit = |n: usize| {
         for _ in 0..n {
-            engine.submit(&queue, std::iter::once(request(&engine)), |_| {}).expect("accepted");
+            engine.submit(&queue, std::iter::once(request(&engine, http)), |_| {}).expect("accepted");
         }
     };
     let (mut submitted, mut ended) = (in_flight.min(requests), 0);
@@ -49,7 +54,61 @@ fn main() {
     engine.stop(true);
 }
 
-fn request(engine: &Engine<MockBackend>) -> Box<Request> {
+/// A server that answers each HEADERS frame with the same, as short as nginx says it.
+fn http2() -> Script {
+    const PREFACE: usize = 24;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    // :status 200; server, date, content-type and content-length as literals with indexed names.
+    let mut head = vec![0x88];
+    let fields = [
+        (54 - 15, "nginx"),
+        (33 - 15, "Mon, 01 Jan 2024 00:00:00 GMT"),
+        (31 - 15, "application/octet-stream"),
+        (28 - 15, "1"),
+    ];
+    for (name, value) in fields {
+        head.extend([0x0f, name, value.len() as u8]);
+        head.extend(value.as_bytes());
+    }
+    Script::new().play(usize::MAX, 0, move || {
+        let (head, mut greeted, mut inbox) = (head.clone(), false, Vec::new());
+        Box::new(move |bytes| {
+            inbox.extend_from_slice(bytes);
+            let mut out = Vec::with_capacity(256);
+            if !greeted && inbox.len() >= PREFACE {
+                inbox.drain(..PREFACE);
+                greeted = true;
+                out.extend([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]);
+            }
+            let mut at = 0;
+            while greeted && inbox.len() >= at + 9 {
+                let len = usize::from(inbox[at]) << 16 | usize::from(inbox[at + 1]) << 8 | usize::from(inbox[at + 2]);
+                if inbox.len() < at + 9 + len {
+                    break;
+                }
+                match (inbox[at + 3], inbox[at + 4] & 1) {
+                    (SETTINGS, 0) => out.extend([0, 0, 0, SETTINGS, 1, 0, 0, 0, 0]),
+                    (HEADERS, _) => {
+                        let stream = &inbox[at + 5..at + 9];
+                        out.extend([0, 0, head.len() as u8, HEADERS, 4]);
+                        out.extend_from_slice(stream);
+                        out.extend_from_slice(&head);
+                        out.extend([0, 0, 1, 0, 1]);
+                        out.extend_from_slice(stream);
+                        out.push(b'x');
+                    }
+                    _ => {}
+                }
+                at += 9 + len;
+            }
+            inbox.drain(..at);
+            out
+        })
+    })
+}
+
+fn request(engine: &Engine<MockBackend>, http: Http) -> Box<Request> {
     let url = Url::parse(b"http://127.0.0.1/x").expect("a URL");
     let head = encode(&Spec::new(b"GET", &url), std::iter::empty::<(&[u8], &[u8])>()).expect("a valid head");
     let settings = engine.settings();
@@ -63,6 +122,7 @@ fn request(engine: &Engine<MockBackend>) -> Box<Request> {
             to: None,
             bind: Bind::default(),
             tls: None,
+            http,
         },
         body: Source::None,
         collect: true,

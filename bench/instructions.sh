@@ -13,15 +13,18 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
 collected() {
-    valgrind --tool=callgrind --callgrind-out-file="$out/callgrind" "$program" "$1" "$2" 2>"$out/log" ||
+    valgrind --tool=callgrind --callgrind-out-file="$out/callgrind" "$program" "$1" "$2" "$3" 2>"$out/log" ||
         { cat "$out/log" >&2; exit 1; }
     sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$out/log"
 }
 
-for in_flight in 1 64; do
-    low=$(collected $few $in_flight)
-    high=$(collected $many $in_flight)
-    echo "$in_flight in flight: $(((high - low) / (many - few))) instructions a request"
+for version in 1 2; do
+    for in_flight in 1 64; do
+        low=$(collected $few $in_flight $version)
+        high=$(collected $many $in_flight $version)
+        name=$([ $version = 1 ] || echo "HTTP/2, ")
+        echo "$name$in_flight in flight: $(((high - low) / (many - few))) instructions a request"
+    done
 done >"$out/figures"
 cat "$out/figures"
 

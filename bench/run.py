@@ -83,10 +83,10 @@ def free_port() -> int:
         return port
 
 
-def start_nginx(directory: Path, port: int, cpu: int) -> subprocess.Popen[bytes]:
+def start_nginx(directory: Path, text: str, cpu: int) -> subprocess.Popen[bytes]:
     (directory / "big").write_bytes(os.urandom(1 << 20) * (BIG >> 20) + bytes(BIG % (1 << 20)))
     conf = directory / "nginx.conf"
-    conf.write_text(CONF.format(dir=directory, port=port))
+    conf.write_text(text)
     env = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin"}
     argv = ["taskset", "-c", str(cpu), "nginx", "-e", f"{directory}/error.log", "-c", str(conf)]
     server = subprocess.Popen(argv, env=env)
@@ -143,7 +143,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chttpcore-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)
-        server = start_nginx(directory, port, args.server_cpu)
+        server = start_nginx(directory, CONF.format(dir=directory, port=port), args.server_cpu)
         try:
             for work in chosen:
                 runs: dict[str, list[dict[str, float]]] = {c.name: [] for c in CLIENTS}

@@ -21,4 +21,5 @@ mkdir -p build/bench
 ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -Ibuild/include -o build/bench/client bench/client.c \
     -Lbuild/lib -lchttpcore -Wl,-rpath,"$PWD/build/lib"
 ${CC:-cc} -std=c11 -O2 -o build/bench/curl bench/peers/curl.c -lcurl
-exec python3 bench/run.py "$@"
+python3 bench/run.py "$@"
+[ $# -gt 0 ] || python3 bench/http2.py

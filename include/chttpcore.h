@@ -438,6 +438,36 @@
 #define CHTTP_E_BODY_LENGTH -628
 
 /**
+ * The peer reset the stream; native is its error code (RFC 9113 section 7).
+ */
+#define CHTTP_E_H2_STREAM_RESET -641
+
+/**
+ * A message breaks the rules of HTTP/2, or its head is far over its limit: the stream was reset (RFC 9113 section 8.1.1).
+ */
+#define CHTTP_E_H2_MESSAGE -642
+
+/**
+ * Frames, field compression or flow control break the rules of HTTP/2: the connection was closed (RFC 9113 section 5.4.1).
+ */
+#define CHTTP_E_H2_PROTOCOL -643
+
+/**
+ * The peer sends too many frames that carry nothing: the connection was closed (RFC 9113 section 10.5).
+ */
+#define CHTTP_E_H2_FLOOD -644
+
+/**
+ * HTTP/2 was demanded, and the peer does not speak it (RFC 9113 section 3).
+ */
+#define CHTTP_E_H2_NOT_SPOKEN -645
+
+/**
+ * The request cannot be said in HTTP/2.
+ */
+#define CHTTP_E_H2_UNSENDABLE -646
+
+/**
  * No connection became free in time.
  */
 #define CHTTP_E_TIMEOUT_POOL -701
@@ -478,6 +508,11 @@
 #define CHTTP_E_TIMEOUT_TOTAL -708
 
 /**
+ * No word came from the peer after a PING (HTTP/2).
+ */
+#define CHTTP_E_TIMEOUT_PING -709
+
+/**
  * The exchange was cancelled.
  */
 #define CHTTP_E_CANCELLED -801
@@ -491,6 +526,16 @@
  * The connection broke while the request or the answer was under way.
  */
 #define CHTTP_E_CONNECTION_LOST -803
+
+/**
+ * The peer has not looked at the request, and said so (HTTP/2: REFUSED_STREAM or GOAWAY); it is safe to send it again.
+ */
+#define CHTTP_E_H2_UNPROCESSED -804
+
+/**
+ * The peer ended the connection with an error of its own; native is its code (HTTP/2: GOAWAY).
+ */
+#define CHTTP_E_H2_GOAWAY -805
 
 /**
  * No memory for a size chosen by the peer or the caller.
@@ -707,6 +752,50 @@
  * A function of the application's, and a pointer that it gets. Set by chttp_config_set_fn().
  */
 #define CHTTP_OPTION_FUNCTION 5
+
+/**
+ * Which version of HTTP is spoken. 0: over TLS what is agreed on by ALPN (RFC 7301), HTTP/2 if the server speaks it; HTTP/1.1
+ * without TLS. 1: HTTP/1.1 only. 2: HTTP/2 only, also without TLS (RFC 9113 section 3.3, prior knowledge); a server that does
+ * not speak it is an error, CHTTP_E_H2_NOT_SPOKEN or CHTTP_E_TLS_ALPN. Default 1. A request can say otherwise:
+ * CHTTP_REQ_HTTP1, CHTTP_REQ_HTTP2. One that asks for an Upgrade is always sent over HTTP/1.1.
+ */
+#define CHTTP_OPT_HTTP_VERSION 60
+
+/**
+ * HTTP/2: bytes of one answer that the server may send before some of them are delivered (SETTINGS_INITIAL_WINDOW_SIZE,
+ * RFC 9113 section 6.9.2). They are in memory beside the exchange's `recv_credit` when the application takes nothing. The rate
+ * of one answer is at most this much in one round trip, so it grows where that is too little. Default 4 MiB.
+ */
+#define CHTTP_OPT_H2_STREAM_WINDOW 61
+
+/**
+ * HTTP/2: the same for all answers of one connection together. What an exchange without credit holds is added to it, so that
+ * it stops nobody else, up to 256 MiB. Default 16 MiB.
+ */
+#define CHTTP_OPT_H2_CONNECTION_WINDOW 62
+
+/**
+ * HTTP/2: exchanges on one connection at a time, also where the server allows more. Further ones get connections of their
+ * own, up to CHTTP_OPT_MAX_CONNECTIONS_PER_HOST. Default 256.
+ */
+#define CHTTP_OPT_H2_MAX_STREAMS 63
+
+/**
+ * HTTP/2: after so much silence of a server that owes answers it is sent a PING, in nanoseconds; 0 for never. Default 0.
+ */
+#define CHTTP_OPT_H2_PING_INTERVAL_NS 64
+
+/**
+ * HTTP/2: how long the silence may go on after a PING, in nanoseconds, before the connection is given up and its exchanges
+ * fail with CHTTP_E_TIMEOUT_PING. Default 20 s.
+ */
+#define CHTTP_OPT_H2_PING_TIMEOUT_NS 65
+
+/**
+ * HTTP/2: up to which CHTTP_OPT_H2_STREAM_WINDOW grows on a connection whose answers fill it in one round trip, as a PING
+ * measures. The same or less: it does not grow, and no PING is sent for it. Default 64 MiB.
+ */
+#define CHTTP_OPT_H2_STREAM_WINDOW_MAX 66
 
 /**
  * Levels of the log. A level takes in those below it.
@@ -1068,7 +1157,8 @@
 
 /**
  * Application protocols to offer (RFC 7301), the best first, with commas between them. "-" for none at all. Default "",
- * which is "http/1.1". HTTP/1.1 is spoken whatever the server chooses: others are for tunnels and tests.
+ * which is "h2,http/1.1" as far as CHTTP_OPT_HTTP_VERSION allows, and "http/1.1" for raw streams. If the server chooses "h2",
+ * HTTP/2 is spoken, and HTTP/1.1 whatever else it chooses: others are for tunnels and tests.
  */
 #define CHTTP_OPT_TLS_ALPN 36
 
@@ -1272,7 +1362,8 @@
 #define CHTTP_REQ_EXPECT_CONTINUE 8
 
 /**
- * Send `Connection: close` and do not use the connection again.
+ * Send `Connection: close` and do not use the connection again. In HTTP/2 nothing is sent, and the connection is closed once
+ * those who are on it have their answers.
  */
 #define CHTTP_REQ_CLOSE 16
 
@@ -1289,6 +1380,16 @@
  * none for it; the TLS settings offer "http/1.1" by ALPN unless `tls_alpn` says otherwise.
  */
 #define CHTTP_REQ_RAW 32
+
+/**
+ * HTTP/1.1 only, whatever `http_version` says.
+ */
+#define CHTTP_REQ_HTTP1 64
+
+/**
+ * HTTP/2 only, without TLS by prior knowledge, whatever `http_version` says. Not with CHTTP_REQ_HTTP1.
+ */
+#define CHTTP_REQ_HTTP2 128
 
 /**
  * `body_len` of a streamed body whose length is not known.
@@ -2286,7 +2387,7 @@ int32_t chttp_submit(const struct chttp_engine *engine,
  * Cancel an exchange, or end a watch or a timer. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
  * events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
  *
- * Its connection is closed, unless nothing was sent on it. From a signal handler: set a flag, call chttp_queue_wakeup(),
+ * Its connection is closed, unless nothing was sent on it; in HTTP/2 its stream is reset, and the connection stays. From a signal handler: set a flag, call chttp_queue_wakeup(),
  * and cancel where the queue is drained.
  *
  * Context:   [any-ctx]

@@ -219,6 +219,18 @@ pub const CHTTP_E_TRUNCATED_CHUNK: i32 = -626;
 pub const CHTTP_E_TRUNCATED_TRAILERS: i32 = -627;
 /// The request body has not the length that was announced.
 pub const CHTTP_E_BODY_LENGTH: i32 = -628;
+/// The peer reset the stream; native is its error code (RFC 9113 section 7).
+pub const CHTTP_E_H2_STREAM_RESET: i32 = -641;
+/// A message breaks the rules of HTTP/2, or its head is far over its limit: the stream was reset (RFC 9113 section 8.1.1).
+pub const CHTTP_E_H2_MESSAGE: i32 = -642;
+/// Frames, field compression or flow control break the rules of HTTP/2: the connection was closed (RFC 9113 section 5.4.1).
+pub const CHTTP_E_H2_PROTOCOL: i32 = -643;
+/// The peer sends too many frames that carry nothing: the connection was closed (RFC 9113 section 10.5).
+pub const CHTTP_E_H2_FLOOD: i32 = -644;
+/// HTTP/2 was demanded, and the peer does not speak it (RFC 9113 section 3).
+pub const CHTTP_E_H2_NOT_SPOKEN: i32 = -645;
+/// The request cannot be said in HTTP/2.
+pub const CHTTP_E_H2_UNSENDABLE: i32 = -646;
 
 /// No connection became free in time.
 pub const CHTTP_E_TIMEOUT_POOL: i32 = -701;
@@ -236,6 +248,8 @@ pub const CHTTP_E_TIMEOUT_FIRST_BYTE: i32 = -706;
 pub const CHTTP_E_TIMEOUT_READ: i32 = -707;
 /// The exchange as a whole took too long.
 pub const CHTTP_E_TIMEOUT_TOTAL: i32 = -708;
+/// No word came from the peer after a PING (HTTP/2).
+pub const CHTTP_E_TIMEOUT_PING: i32 = -709;
 
 /// The exchange was cancelled.
 pub const CHTTP_E_CANCELLED: i32 = -801;
@@ -243,6 +257,10 @@ pub const CHTTP_E_CANCELLED: i32 = -801;
 pub const CHTTP_E_ENGINE_CLOSED: i32 = -802;
 /// The connection broke while the request or the answer was under way.
 pub const CHTTP_E_CONNECTION_LOST: i32 = -803;
+/// The peer has not looked at the request, and said so (HTTP/2: REFUSED_STREAM or GOAWAY); it is safe to send it again.
+pub const CHTTP_E_H2_UNPROCESSED: i32 = -804;
+/// The peer ended the connection with an error of its own; native is its code (HTTP/2: GOAWAY).
+pub const CHTTP_E_H2_GOAWAY: i32 = -805;
 
 /// No memory for a size chosen by the peer or the caller.
 pub const CHTTP_E_NOMEM: i32 = -901;
@@ -564,6 +582,28 @@ pub const TABLE: &[Row] = &[
         name: c"CHTTP_E_BODY_LENGTH",
         text: c"the request body has not the length that was announced",
     },
+    Row { code: CHTTP_E_H2_STREAM_RESET, name: c"CHTTP_E_H2_STREAM_RESET", text: c"the peer reset the stream" },
+    Row {
+        code: CHTTP_E_H2_MESSAGE,
+        name: c"CHTTP_E_H2_MESSAGE",
+        text: c"a message breaks the rules of HTTP/2, or its head is far over its limit",
+    },
+    Row {
+        code: CHTTP_E_H2_PROTOCOL,
+        name: c"CHTTP_E_H2_PROTOCOL",
+        text: c"frames, field compression or flow control break the rules of HTTP/2",
+    },
+    Row {
+        code: CHTTP_E_H2_FLOOD,
+        name: c"CHTTP_E_H2_FLOOD",
+        text: c"the peer sends too many frames that carry nothing",
+    },
+    Row {
+        code: CHTTP_E_H2_NOT_SPOKEN,
+        name: c"CHTTP_E_H2_NOT_SPOKEN",
+        text: c"HTTP/2 was demanded, and the peer does not speak it",
+    },
+    Row { code: CHTTP_E_H2_UNSENDABLE, name: c"CHTTP_E_H2_UNSENDABLE", text: c"the request cannot be said in HTTP/2" },
     Row { code: CHTTP_E_TIMEOUT_POOL, name: c"CHTTP_E_TIMEOUT_POOL", text: c"no connection became free in time" },
     Row { code: CHTTP_E_TIMEOUT_DNS, name: c"CHTTP_E_TIMEOUT_DNS", text: c"the name was not resolved in time" },
     Row {
@@ -588,12 +628,27 @@ pub const TABLE: &[Row] = &[
         text: c"no byte of the answer arrived for too long",
     },
     Row { code: CHTTP_E_TIMEOUT_TOTAL, name: c"CHTTP_E_TIMEOUT_TOTAL", text: c"the exchange as a whole took too long" },
+    Row {
+        code: CHTTP_E_TIMEOUT_PING,
+        name: c"CHTTP_E_TIMEOUT_PING",
+        text: c"no word came from the peer after a PING (HTTP/2)",
+    },
     Row { code: CHTTP_E_CANCELLED, name: c"CHTTP_E_CANCELLED", text: c"the exchange was cancelled" },
     Row { code: CHTTP_E_ENGINE_CLOSED, name: c"CHTTP_E_ENGINE_CLOSED", text: c"the engine was destroyed" },
     Row {
         code: CHTTP_E_CONNECTION_LOST,
         name: c"CHTTP_E_CONNECTION_LOST",
         text: c"the connection broke while the request or the answer was under way",
+    },
+    Row {
+        code: CHTTP_E_H2_UNPROCESSED,
+        name: c"CHTTP_E_H2_UNPROCESSED",
+        text: c"the peer has not looked at the request, and said so",
+    },
+    Row {
+        code: CHTTP_E_H2_GOAWAY,
+        name: c"CHTTP_E_H2_GOAWAY",
+        text: c"the peer ended the connection with an error of its own (HTTP/2: GOAWAY)",
     },
     Row { code: CHTTP_E_NOMEM, name: c"CHTTP_E_NOMEM", text: c"no memory for a size chosen by the peer or the caller" },
     Row {

@@ -160,6 +160,7 @@ fn request(
             to: None,
             bind: Bind::default(),
             tls: None,
+            http: Default::default(),
         },
         body: Source::None,
         collect,

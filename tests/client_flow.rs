@@ -343,7 +343,7 @@ fn credit_that_comes_back_between_two_looks_strands_nothing() {
     net.listen(inet("127.0.0.1:80")).always(Script::new().expect_head().send(OK));
     let mut backend = net.backend();
     let mut waiter = backend.waiter().unwrap();
-    let mut io = Io::new(backend, Arc::default());
+    let mut io = Io::new(backend, Arc::default(), Arc::default());
     let mut late = Late { credits: vec![1, 0, 0], ..Late::default() };
     io.dial(&inet("127.0.0.1:80"), &Bind::default(), chttpcore::mem::Key { slot: 0, generation: 1 }, 0).unwrap();
     while net.runnable() || io.has_runnable() {

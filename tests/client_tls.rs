@@ -6,6 +6,7 @@ mod tls_support;
 
 use chttpcore::client::settings::Timeouts;
 use chttpcore::net::backend::mock::{Closed, Player, Script};
+use chttpcore::pool::Http;
 use chttpcore::proto::tls::Tls;
 use chttpcore::queue::event::kind;
 use client::*;
@@ -223,7 +224,7 @@ fn handshakes_of_one_origin_stand_in_line() {
     }
     let timeouts = Timeouts { tls: T, ..never() };
     let start = w.net.now().0;
-    let xids: Vec<u64> = (0..all).map(|_| w.submit(&Ask { timeouts, ..secure(&tls) })).collect();
+    let xids: Vec<u64> = (0..all).map(|_| w.submit(&Ask { timeouts, http: Http::One, ..secure(&tls) })).collect();
     w.settle();
     assert_eq!((w.opened(), begun(&w)), (all, AT_ONCE), "all are connected");
     // Another origin has a line of its own.
@@ -264,7 +265,7 @@ fn the_end_of_the_engine_is_no_ones_turn() {
     let mut w = World::new(pooled(all, all));
     w.net.listen(inet(AT)).always(Script::new());
     for _ in 0..all {
-        w.submit(&secure(&tls));
+        w.submit(&Ask { http: Http::One, ..secure(&tls) });
     }
     w.settle();
     assert_eq!((w.opened(), begun(&w)), (all, AT_ONCE));

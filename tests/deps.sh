@@ -22,6 +22,7 @@ has man || need man-db
 has valgrind || need valgrind
 has python3 || need python3
 has nginx || [ -x /usr/sbin/nginx ] || need nginx-light
+has nghttpd || need nghttp2-server
 has openssl || need openssl
 
 # The event loops of examples/loops.

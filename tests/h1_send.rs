@@ -182,7 +182,7 @@ fn credit_is_never_overdrawn() {
     assert_eq!(h1.recv(Tick(0), &input[n..], &mut sink, &mut out), Ok(0));
     sink.credit = 1;
     sink.hears(&input[n..]);
-    h1.credit(FIRST, 1, &mut out);
+    h1.credit(FIRST, &mut out);
     // The end of a message needs no credit.
     assert_eq!(h1.recv(Tick(0), &input[n..], &mut sink, &mut out), Ok(input.len() - n));
     assert!(h1.reusable() && out.is_empty());

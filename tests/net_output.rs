@@ -95,7 +95,7 @@ impl Bench {
         let net = MockNet::new();
         let mut backend = net.backend();
         let waiter = backend.waiter().unwrap();
-        Bench { io: Io::new(backend, Arc::new(Limits::default())), net, waiter, ear: Ear::default() }
+        Bench { io: Io::new(backend, Arc::new(Limits::default()), Arc::default()), net, waiter, ear: Ear::default() }
     }
 
     fn connect(&mut self, script: Script) -> ConnId {

@@ -2,7 +2,9 @@
 
 use chttpcore::mem::Key;
 use chttpcore::net::connection::ConnId;
-use chttpcore::pool::{Address, Bind, Checkout, Gone, Limits, OriginId, OriginKey, Pool, Reason, Scheme, WaiterId};
+use chttpcore::pool::{
+    Address, Bind, Checkout, Gone, Http, Limits, OriginId, OriginKey, Pool, Reason, Scheme, WaiterId,
+};
 use chttpcore::proto::Tick;
 use chttpcore::proto::tls::{self, Tls};
 use std::sync::Arc;
@@ -13,7 +15,15 @@ fn pool(per_origin: u32, total: u32) -> Pool {
 }
 
 fn key(host: &str) -> OriginKey {
-    OriginKey { scheme: Scheme::Http, host: host.into(), port: 80, to: None, bind: Bind::default(), tls: None }
+    OriginKey {
+        scheme: Scheme::Http,
+        host: host.into(),
+        port: 80,
+        to: None,
+        bind: Bind::default(),
+        tls: None,
+        http: Http::default(),
+    }
 }
 
 fn tls() -> Arc<Tls> {
@@ -41,7 +51,7 @@ fn come(p: &mut Pool, origin: OriginId, who: u64) -> (WaiterId, Checkout) {
 fn busy(p: &mut Pool, origin: OriginId, from: u32, count: u32) {
     for n in from..from + count {
         assert_eq!(come(p, origin, u64::from(n)).1, Checkout::Dial);
-        p.opened(origin, conn(n), Tick(0));
+        p.opened(origin, conn(n), Tick(0), 1);
         assert_eq!(p.next_waiter(origin, false), Some(u64::from(n)));
     }
     p.audit();
@@ -83,7 +93,7 @@ fn one_that_met_a_stale_connection_gets_a_fresh_one_and_gets_it_first() {
     p.supplied(again);
     p.audit();
     assert_eq!(p.next_waiter(a, true), Some(7), "a used connection is not for it");
-    p.opened(a, conn(3), Tick(0));
+    p.opened(a, conn(3), Tick(0), 1);
     assert_eq!(p.next_waiter(a, false), Some(0));
     p.audit();
     // Where all places are taken by idle connections, the oldest goes.
@@ -124,6 +134,7 @@ fn servers_and_age_shorten_the_time() {
     for (n, hint, due) in [(0, None, 60), (1, Some(5), 4), (2, Some(100), 60)] {
         p.checkin(conn(n), Tick(0), hint.map(|s: u64| s * SECOND)).unwrap();
         p.take(conn(n));
+        p.give(conn(n));
         p.checkin(conn(n), Tick(0), hint.map(|s: u64| s * SECOND)).unwrap();
         let mut last = None;
         p.expire(Tick(due * SECOND - 1), |c| last = Some(c));
@@ -179,7 +190,7 @@ fn places_go_to_whoever_has_waited_longest() {
     for n in 20..24 {
         let (origin, who, found) = p.book_next().expect("a place is free");
         assert_eq!(found, Checkout::Dial);
-        p.opened(origin, conn(n), Tick(0));
+        p.opened(origin, conn(n), Tick(0), 1);
         assert_eq!(p.next_waiter(origin, false), Some(who));
         p.audit();
         served.push(who);
@@ -196,6 +207,8 @@ fn origins_that_differ_in_one_field_are_different() {
         base.clone(),
         OriginKey { host: "b".into(), ..base.clone() },
         OriginKey { port: 81, ..base.clone() },
+        OriginKey { http: Http::One, ..base.clone() },
+        OriginKey { http: Http::Two, ..base.clone() },
         OriginKey { scheme: Scheme::Https, ..base.clone() },
         OriginKey { to: Some(Address::Unix("/s".into())), ..base.clone() },
         OriginKey { to: Some(Address::Unix("/t".into())), ..base.clone() },
@@ -235,7 +248,7 @@ fn nothing_walks_over_everything() {
             let id = p.enqueue(origin, u64::from(n), false);
             assert_eq!(p.book(origin), Checkout::Dial);
             p.supplied(id);
-            p.opened(origin, conn(n), Tick(0));
+            p.opened(origin, conn(n), Tick(0), 1);
             p.next_waiter(origin, false);
         }
         let waiting: Vec<WaiterId> =

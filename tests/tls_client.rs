@@ -140,7 +140,7 @@ fn connections_are_shared_under_the_same_settings_alone() {
                 Settings { roots: [authority.roots(), clients.roots()].concat(), ..base() },
                 Settings { insecure: true, ..base() },
                 Settings { server_name: Some("127.0.0.1".to_owned()), ..base() },
-                Settings { alpn: vec![b"http/1.1".to_vec(), b"other".to_vec()], ..base() },
+                Settings { alpn: Some(vec![b"http/1.1".to_vec(), b"other".to_vec()]), ..base() },
                 base(),
             ] {
                 assert_eq!(perform(&engine, port, &tls(other)), Ok(200));

@@ -91,7 +91,7 @@ fn protocols_that_are_offered() {
     let server = Arc::new(server);
     let chosen = |alpn: &[&[u8]]| {
         let alpn = alpn.iter().map(|p| p.to_vec()).collect();
-        let pair = Pair::secured(&tls(Settings { alpn, ..authority.trusted() }), "localhost", &server);
+        let pair = Pair::secured(&tls(Settings { alpn: Some(alpn), ..authority.trusted() }), "localhost", &server);
         pair.client.session.alpn().map(<[u8]>::to_vec)
     };
     assert_eq!(chosen(&[b"http/1.1", b"h2"]), Some(b"h2".to_vec()));
@@ -163,7 +163,7 @@ fn sessions_go_on_under_the_same_settings_alone() {
             Settings { insecure: true, ..base.clone() },
             Settings { time: Some(1_800_000_000), ..base.clone() },
             Settings { server_name: Some("localhost".to_owned()), ..base.clone() },
-            Settings { alpn: Vec::new(), ..base.clone() },
+            Settings { alpn: Some(Vec::new()), ..base.clone() },
         ] {
             let other = tls(other);
             assert!(!resumes(&one, &other, "localhost", &server));

@@ -111,7 +111,10 @@ fn addresses() {
 fn no_name() {
     let trusted = tls(Authority::new("Test CA").trusted());
     for host in ["", ".", "a..b", "a b", "a/b", "-", "[::1", "ä.example", &"a".repeat(64), &"a.".repeat(200)] {
-        let error = trusted.session(host).err().unwrap_or_else(|| panic!("{host:?} is a name"));
+        let error = trusted
+            .session(host, chttpcore::proto::tls::For::Http1)
+            .err()
+            .unwrap_or_else(|| panic!("{host:?} is a name"));
         assert_eq!(error.kind, Kind::CertName);
         assert!(error.message.contains("is no name that a certificate can be for"), "{error}");
     }

@@ -77,7 +77,7 @@ fn a_raw_stream_becomes_tls() {
         hear(&mut link, "220 here\r\n250 STARTTLS\r\n");
         say(&mut link, STREAM, "STARTTLS\r\n");
         hear(&mut link, "220 here\r\n250 STARTTLS\r\n220 go\r\n");
-        link.start_tls(client.session("localhost").unwrap());
+        link.start_tls(client.session("localhost", chttpcore::proto::tls::For::Http1).unwrap());
         // Said before the handshake is done: it waits for it.
         say(&mut link, STREAM, "NOOP\r\n");
         assert!(link.body(STREAM, Bytes::new(), true).is_empty());
@@ -106,7 +106,7 @@ fn what_a_stranger_put_behind_the_word_is_no_answer() {
     hear(&mut link, "220 here\r\n220 go\r\n");
     assert_eq!(link.kept(), b"250 injected\r\n");
     let (client, _) = configs(&TLS13);
-    link.start_tls(client.session("localhost").unwrap());
+    link.start_tls(client.session("localhost", chttpcore::proto::tls::For::Http1).unwrap());
     assert!(matches!(link.over, Some(Over::Tls(_))), "{:?}", link.over);
     assert_eq!(link.log.of(STREAM).bytes(), b"220 here\r\n220 go\r\n");
     assert!(net.mismatches().is_empty());
@@ -154,7 +154,7 @@ fn tls_through_a_proxy() {
     // The tunnel was the first protocol's whole task; the next one starts anew on the same connection.
     link.proto = h1();
     link.log.streams.clear();
-    link.start_tls(client.session("localhost").unwrap());
+    link.start_tls(client.session("localhost", chttpcore::proto::tls::For::Http1).unwrap());
     link.until(|l| l.session.as_ref().unwrap().is_ready());
     let s = link.open("GET", "https://localhost/inside", BodyLen::None);
     link.until(|l| l.log.of(s).ended);

@@ -54,7 +54,7 @@ fn secured(at: &Address, tls: &Arc<Tls>) -> Link<EpollBackend, H1> {
     let backend = EpollBackend::new(Drive::OwnThread).unwrap();
     let mut link = Link::dial(backend, at, H1::new(Arc::new(Limits::default())));
     link.log.one_at_a_time = true;
-    link.start_tls(tls.session("localhost").unwrap());
+    link.start_tls(tls.session("localhost", chttpcore::proto::tls::For::Http1).unwrap());
     link.until(|l| l.session.as_ref().unwrap().is_ready());
     link
 }
@@ -206,7 +206,7 @@ fn a_certificate_that_nobody_vouches_for_is_told() {
     });
     let backend = EpollBackend::new(Drive::OwnThread).unwrap();
     let mut link = Link::dial(backend, &at, H1::new(Arc::new(Limits::default())));
-    link.start_tls(client.session("localhost").unwrap());
+    link.start_tls(client.session("localhost", chttpcore::proto::tls::For::Http1).unwrap());
     link.until(|l| l.over.is_some());
     assert!(matches!(&link.over, Some(Over::Tls(e)) if e.kind == Kind::CertUnknownCa), "{:?}", link.over);
     thread.join().unwrap();

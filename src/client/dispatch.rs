@@ -1,6 +1,6 @@
 //! From a submitted request to bytes on a connection.
 
-use super::exchange::{Delivery, Due, Exchange};
+use super::exchange::{Delivery, Due, Exchange, Told};
 use super::failure::{Cause, Phase};
 use super::gate::Gate;
 use super::response::{Route, Timing};
@@ -79,6 +79,7 @@ impl Client {
             answered: false,
             tunnel: false,
             heard_end: false,
+            told: Told::default(),
             finished: false,
             starved: false,
             detail: None,
@@ -101,7 +102,7 @@ impl Client {
     }
 
     /// A connection for a request that has just come, or a place in the queue.
-    fn find_place<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
+    pub(super) fn find_place<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
         let Some(origin) = self.exchange(xid).map(|x| x.origin) else { return };
         if let Some(conn) = self.checkout(io, origin) {
             let used = io.conn(conn).is_some_and(|c| c.served > 0);
@@ -120,12 +121,18 @@ impl Client {
         self.proceed(io, origin, xid, found);
     }
 
-    /// Take an idle connection. One that has been so for a while is looked at first: what its peer has sent meanwhile, be it
+    /// Take a connection that has room, or an idle one. An idle one that has been so for a while is looked at first: what its peer has sent meanwhile, be it
     /// an end or an answer that nobody asked for, is no answer to what comes next.
     fn checkout<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId) -> Option<ConnId> {
         let now = io.now();
         if self.pool.next_due() <= now {
             self.expire_idle(io);
+        }
+        while let Some(conn) = self.pool.roomy(origin) {
+            if !self.pool.is_aged(conn, now) {
+                return Some(conn);
+            }
+            self.pool.retire(conn);
         }
         while let Some((conn, since)) = self.pool.youngest(origin) {
             if since.max(io.seen()).after(UNSEEN_NS) <= now {
@@ -134,7 +141,6 @@ impl Client {
                     continue;
                 }
             }
-            self.pool.take(conn);
             return Some(conn);
         }
         None
@@ -161,6 +167,7 @@ impl Client {
         match found {
             Checkout::Dial => self.dial_for(io, origin, xid),
             Checkout::EvictAndDial(idle) => {
+                self.close_lanes(io, idle);
                 io.close(idle, false);
                 self.dial_for(io, origin, xid);
             }
@@ -178,24 +185,37 @@ impl Client {
 
     /// A connection is free: the next in the queue gets it, or it becomes idle.
     pub(super) fn serve<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId, conn: ConnId) {
-        let now = io.now();
-        if self.pool.is_aged(conn, now) {
+        if io.conn(conn).is_some_and(|c| c.is_shared()) {
+            return self.tend(io, conn);
+        }
+        if self.pool.is_aged(conn, io.now()) {
             return self.let_go(io, conn, Gone::Age);
         }
-        let used = io.conn(conn).is_some_and(|c| c.served > 0);
-        if let Some(xid) = self.pool.next_waiter(origin, used) {
-            let Some(exchange) = self.exchange(xid) else { return };
-            exchange.waiter = None;
-            if used {
-                exchange.route.reason = Reason::TakenOver;
-            }
-            let dial = exchange.dial.take();
-            self.start(io, xid, conn);
-            if let Some(dial) = dial {
-                self.orphan_dial(io, dial);
-            }
-            return;
+        if !self.serve_next(io, origin, conn) {
+            self.shelve(io, conn);
         }
+    }
+
+    /// The next in the queue gets a connection, or a place on it. Whether there was anybody.
+    pub(super) fn serve_next<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId, conn: ConnId) -> bool {
+        let used = io.conn(conn).is_some_and(|c| c.served > 0);
+        let Some(xid) = self.pool.next_waiter(origin, used) else { return false };
+        let Some(exchange) = self.exchange(xid) else { return true };
+        exchange.waiter = None;
+        if used {
+            exchange.route.reason = Reason::TakenOver;
+        }
+        let dial = exchange.dial.take();
+        self.start(io, xid, conn);
+        if let Some(dial) = dial {
+            self.orphan_dial(io, dial);
+        }
+        true
+    }
+
+    /// A connection that nobody waits for becomes idle.
+    pub(super) fn shelve<B: Backend>(&mut self, io: &mut Io<B>, conn: ConnId) {
+        let now = io.now();
         let hint = io.conn(conn).and_then(|c| c.kept_ns());
         if let Some(c) = io.conn_mut(conn) {
             c.owner = NOBODY;
@@ -224,14 +244,19 @@ impl Client {
         });
         io.close(conn, reset);
         self.pool.closed(conn, why);
+        self.close_lanes(io, conn);
     }
 
     /// Send a request on a connection.
     fn start<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, conn: ConnId) {
         let now = io.now();
         let slot = ids::slot(xid) as u32;
+        self.pool.take(conn);
         let Some(c) = io.conn_mut(conn) else { return };
-        c.owner = slot;
+        let shared = c.is_shared();
+        if !shared {
+            c.owner = slot;
+        }
         let reused = c.served > 0;
         let (peer, local, tls) = (c.peer, c.local, c.agreed());
         self.tally.connections_reused += u64::from(reused);
@@ -253,7 +278,13 @@ impl Client {
             diag::redact_head(&first, head.fields.iter())
         });
         match io.open(conn, &exchange.request.head.request()) {
-            Ok(stream) => exchange.conn = Some((conn, stream)),
+            Ok(stream) => {
+                exchange.conn = Some((conn, stream));
+                if shared {
+                    return self.enter_lane(io, xid, conn, stream);
+                }
+            }
+            Err(fault) if shared => return self.not_opened(io, xid, conn, fault),
             Err(fault) => {
                 exchange.conn = Some((conn, StreamKey(0)));
                 return self.fail(io, xid, Cause::fault(fault));
@@ -267,6 +298,9 @@ impl Client {
         let now = io.now();
         let Some(exchange) = self.exchanges.get_mut(ids::slot(xid)) else { return };
         let Some((conn, stream)) = exchange.conn else { return };
+        if io.conn(conn).is_some_and(|c| c.is_shared()) {
+            return self.feed_stream(io, xid);
+        }
         let (mut outcome, mut failed) = (Ok(()), false);
         let last = exchange.bytes_sent + FED_IN_A_TURN;
         loop {
@@ -303,7 +337,7 @@ impl Client {
     }
 
     /// Everything that was handed over is out: account for it.
-    fn sent(&mut self, now: Tick, slot: usize) {
+    pub(super) fn sent(&mut self, now: Tick, slot: usize) {
         let exchange = self.exchanges.get_mut(slot).expect("it was fed just now");
         exchange.sent_at = now;
         if exchange.timing.sent == 0 {
@@ -334,12 +368,14 @@ impl Client {
     pub(super) fn credit<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
         let now = io.now();
         if let Some(exchange) = self.exchange(xid)
-            && let Some((conn, _)) = exchange.conn
+            && let Some((conn, stream)) = exchange.conn
         {
             exchange.credit = exchange.credit.saturating_add_unsigned(exchange.gate.take_returned());
             exchange.heard_at = now;
             exchange.nudge = None;
-            if !exchange.heard_end {
+            if io.conn(conn).is_some_and(|c| c.is_shared()) {
+                io.credit(conn, stream);
+            } else if !exchange.heard_end {
                 io.resume(conn);
             }
             self.watch(io, xid);
@@ -378,6 +414,7 @@ impl Client {
         exchange.timer = None;
         if let Some((conn, _)) = exchange.conn
             && let Some(c) = io.conn(conn)
+            && (!c.is_shared() || c.unsent() > 0)
         {
             exchange.sent_at = exchange.sent_at.max(c.sent_at);
         }
@@ -408,7 +445,7 @@ pub(super) fn write_done(exchange: &mut Exchange, outbox: &mut super::outbox::Ou
     }
 }
 
-fn has_more(upload: &Upload) -> bool {
+pub(super) fn has_more(upload: &Upload) -> bool {
     match upload.source {
         Source::None => false,
         Source::Whole { .. } | Source::File { .. } => true,
@@ -432,7 +469,7 @@ pub(super) fn hand_piece<B: Backend>(
 }
 
 /// Give the protocol what may be sent now.
-fn hand_over<B: Backend>(
+pub(super) fn hand_over<B: Backend>(
     io: &mut Io<B>,
     exchange: &mut Exchange,
     conn: ConnId,
@@ -446,16 +483,29 @@ fn hand_over<B: Backend>(
     if upload.ended || io.conn(conn).is_none_or(|c| c.unsent() > UNSENT_LOW || c.sending_failed()) {
         return Ok(());
     }
+    // On a connection of its own only the socket limits it, and what is too much is for the protocol to refuse.
+    let is_shared = io.conn(conn).is_some_and(|c| c.is_shared());
+    let mut room = if is_shared { io.body_room(conn, stream) } else { u64::MAX };
     match &upload.source {
         Source::None => {}
         Source::Whole { bytes, .. } => {
-            exchange.bytes_sent += bytes.len() as u64;
-            io.body(conn, stream, bytes.clone(), true).map_err(Cause::fault)?;
-            upload.ended = true;
+            let left = bytes.len() as u64 - upload.taken;
+            let len = left.min(room);
+            if len == 0 && left > 0 {
+                return Ok(());
+            }
+            let chunk = bytes.slice(upload.taken as usize..(upload.taken + len) as usize);
+            exchange.bytes_sent += len;
+            upload.taken += len;
+            upload.ended = len == left;
+            io.body(conn, stream, chunk, upload.ended).map_err(Cause::fault)?;
         }
         Source::File { fd, offset, len } => {
             let left = len - upload.taken;
-            let mut chunk = vec![0; left.min(FILE_CHUNK) as usize];
+            if room == 0 {
+                return Ok(());
+            }
+            let mut chunk = vec![0; left.min(FILE_CHUNK).min(room) as usize];
             let read = sys::pread(fd.as_raw_fd(), &mut chunk, offset + upload.taken).map_err(|error| Cause {
                 code: e::CHTTP_E_IO,
                 os_errno: error.raw_os_error().unwrap_or(0),
@@ -476,8 +526,16 @@ fn hand_over<B: Backend>(
                 && let Some(piece) = exchange.upload.pieces.pop_front()
             {
                 match piece {
-                    Piece::Bytes(bytes) => {
+                    Piece::Bytes(mut bytes) => {
+                        if bytes.len() as u64 > room {
+                            let rest = bytes.split_off(room as usize);
+                            exchange.upload.pieces.push_front(Piece::Bytes(rest));
+                            if room == 0 {
+                                break;
+                            }
+                        }
                         handed += bytes.len() as u64;
+                        room = room.saturating_sub(bytes.len() as u64);
                         hand_piece(io, exchange, conn, stream, bytes)?;
                     }
                     Piece::End => {

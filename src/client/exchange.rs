@@ -10,6 +10,7 @@
 
 use super::failure::Phase;
 use super::gate::Gate;
+use super::outcome::Traces;
 use super::request::Request;
 use super::response::{Response, Route, Timing};
 use super::upload::{Source, Upload};
@@ -18,7 +19,7 @@ use crate::mem::{Block, Obj};
 use crate::net::connection::ConnId;
 use crate::net::wheel::TimerId;
 use crate::pool::{OriginId, WaiterId};
-use crate::proto::{StreamKey, Tick};
+use crate::proto::{Fault, StreamKey, Tick};
 use crate::queue::Queue;
 use std::sync::Arc;
 
@@ -34,6 +35,23 @@ pub enum Delivery {
 pub struct Gathered {
     pub block: Block,
     pub len: usize,
+}
+
+/// What its connection told an exchange, and it has not acted upon.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    /// Something, on a connection that is shared.
+    pub touched: bool,
+    /// An informational answer.
+    pub heard: bool,
+    /// 100 (Continue) came: the body may be sent.
+    pub go_ahead: bool,
+    /// There is room for more of the body.
+    pub writable: bool,
+    /// The protocol asked for credit, and there was none.
+    pub denied: bool,
+    /// Its stream has failed.
+    pub failed: Option<Fault>,
 }
 
 /// What a deadline is for.
@@ -87,6 +105,7 @@ pub struct Exchange {
     pub tunnel: bool,
     /// The peer has closed its side of a raw stream.
     pub heard_end: bool,
+    pub told: Told,
     /// The answer is complete.
     pub finished: bool,
     /// There was no memory for an event.
@@ -144,6 +163,11 @@ impl Exchange {
         let head = &self.request.head;
         let asked = head.is_connect || head.upgrade;
         asked && !self.tunnel && matches!(self.upload.source, Source::Stream) && head.body.is_none()
+    }
+
+    /// What is known of a request on a connection that it shares with others.
+    pub(super) fn traces(&self) -> Traces {
+        Traces { heard: self.told.heard || self.answered, left: true }
     }
 
     /// Nanoseconds since submit, at least 1: 0 means "did not happen".

@@ -42,7 +42,7 @@ impl Phase {
 pub struct Cause {
     pub code: i32,
     pub os_errno: i32,
-    /// The resolver's own code (EAI_*), the alert with which the peer ended TLS, or 0.
+    /// The resolver's own code (EAI_*), the alert with which the peer ended TLS, an error code of HTTP/2, or 0.
     pub native: i32,
 }
 
@@ -52,7 +52,7 @@ impl Cause {
     }
 
     pub fn fault(fault: Fault) -> Cause {
-        Cause::code(code_of(fault))
+        Cause { code: code_of(fault), os_errno: 0, native: fault.native().cast_signed() }
     }
 
     /// TLS failed.
@@ -120,6 +120,15 @@ pub const fn code_of(fault: Fault) -> i32 {
         Fault::TruncatedBody => e::CHTTP_E_TRUNCATED_BODY,
         Fault::TruncatedChunk => e::CHTTP_E_TRUNCATED_CHUNK,
         Fault::TruncatedTrailers => e::CHTTP_E_TRUNCATED_TRAILERS,
+        Fault::StreamReset(_) => e::CHTTP_E_H2_STREAM_RESET,
+        Fault::Unprocessed(_) => e::CHTTP_E_H2_UNPROCESSED,
+        Fault::GoneAway(_) => e::CHTTP_E_H2_GOAWAY,
+        Fault::Message(_) => e::CHTTP_E_H2_MESSAGE,
+        Fault::Frame(_) => e::CHTTP_E_H2_PROTOCOL,
+        Fault::Flood => e::CHTTP_E_H2_FLOOD,
+        Fault::NotHttp2 => e::CHTTP_E_H2_NOT_SPOKEN,
+        Fault::Unanswered => e::CHTTP_E_TIMEOUT_PING,
+        Fault::Unsendable => e::CHTTP_E_H2_UNSENDABLE,
         Fault::BodyLength => e::CHTTP_E_BODY_LENGTH,
     }
 }

@@ -22,6 +22,7 @@ mod dispatch;
 pub mod logging;
 mod outbox;
 mod outcome;
+mod shared;
 mod sink;
 pub mod stream;
 mod turn;
@@ -45,7 +46,8 @@ use gate::Paused;
 use ids::Ids;
 use logging::Logging;
 use outbox::Outbox;
-use sink::ExchangeSink;
+use shared::Lanes;
+use sink::{ExchangeSink, Users};
 use sources::{Sources, is_source};
 use std::io;
 use std::sync::Arc;
@@ -56,6 +58,8 @@ const ENOUGH_CREDIT: u64 = mem::Pool::RECEIVE as u64;
 const NOBODY: u32 = u32::MAX;
 /// Timer keys: an exchange's is its id (below 2^56), a source's its id too, a dial's its slot with this bit.
 const DIAL_TIMER: u64 = 1 << 63;
+/// Those of connections that may ask whether their peer is there: the slot with this bit.
+const PING_TIMER: u64 = 1 << 61;
 const IDLE_TIMER: u64 = u64::MAX;
 const TIDY_TIMER: u64 = u64::MAX - 1;
 const LINE_TIMER: u64 = u64::MAX - 2;
@@ -82,6 +86,10 @@ pub struct Tally {
 pub struct Client {
     settings: Settings,
     exchanges: Table<Exchange>,
+    /// Who is on the connections that many share, by the slots of those.
+    lanes: Table<Lanes>,
+    /// Exchanges that a shared connection has told something.
+    touched: Vec<u32>,
     pool: Pool,
     dialer: Dialer,
     sources: Sources,
@@ -113,6 +121,8 @@ impl Client {
             log: Logging::new(settings.log_level, settings.log.clone()),
             settings,
             exchanges: Table::default(),
+            lanes: Table::default(),
+            touched: Vec::new(),
             dialer,
             sources,
             outbox: Outbox::default(),
@@ -136,13 +146,15 @@ impl Client {
 
     /// Read from a connection, for the exchange that uses it.
     fn receive<B: Backend>(&mut self, io: &mut Io<B>, id: ConnId) {
-        let Some(owner) = io.conn(id).map(|c| c.owner) else { return };
+        let Some((owner, shared)) = io.conn(id).map(|c| (c.owner, c.is_shared())) else { return };
+        if shared {
+            return self.receive_shared(io, id, true);
+        }
         let now = io.now();
-        let exchange = self.exchanges.get_mut(owner as usize);
-        let mut sink = ExchangeSink::new(exchange, &mut self.outbox, &mut self.memory, &mut self.log, now);
+        let users = self.exchanges.get_mut(owner as usize).map_or(Users::None, Users::One);
+        let mut sink = ExchangeSink::new(users, &mut self.outbox, &mut self.memory, &mut self.log, now);
         let pumped = io.pump(id, &mut sink);
         sink.settle();
-        let go_ahead = sink.go_ahead;
         let Some(exchange) = self.exchanges.get_mut(owner as usize) else {
             if !matches!(pumped, Pumped::Drained) {
                 self.drop_idle(io, id);
@@ -175,7 +187,7 @@ impl Client {
             Pumped::Lost(error) => return self.fail(io, xid, Cause::lost(&error)),
             Pumped::Insecure(error) => return self.fail_tls(io, xid, &error),
         }
-        let go_ahead = go_ahead && exchange.upload.held;
+        let go_ahead = std::mem::take(&mut exchange.told.go_ahead) && exchange.upload.held;
         if go_ahead {
             exchange.upload.held = false;
         }
@@ -195,7 +207,12 @@ impl Client {
     /// Connections that have been idle for too long.
     fn expire_idle<B: Backend>(&mut self, io: &mut Io<B>) {
         let before = self.pool.counts().open;
-        self.pool.expire(io.now(), |id| io.close(id, false));
+        let mut expired = Vec::new();
+        self.pool.expire(io.now(), |id| expired.push(id));
+        for id in expired {
+            self.close_lanes(io, id);
+            io.close(id, false);
+        }
         self.watch_idle(io);
         if self.pool.counts().open < before {
             self.stir(io);
@@ -231,6 +248,7 @@ impl Client {
         let calm = !std::mem::take(&mut self.stirred) & (std::mem::replace(&mut self.lent, lent) == lent);
         io.tidy(calm);
         self.exchanges.tidy();
+        self.lanes.tidy();
         self.dialer.tidy();
         self.sources.tidy();
         self.pool.tidy(calm);
@@ -238,6 +256,7 @@ impl Client {
         if calm {
             self.ids.tidy(SPARE);
             self.spent.shrink_to(SPARE);
+            self.touched.shrink_to(SPARE);
             self.outbox.tidy();
             // Once most of a crowd is gone.
             if self.crowd >= CROWD.max(self.exchanges.len() * 2) && self.settings.trim_heap {
@@ -255,7 +274,9 @@ impl Client {
         self.pool.audit();
         self.dialer.audit();
         assert_eq!(self.exchanges.iter().count(), self.exchanges.len());
-        let busy = self.exchanges.iter().filter(|x| x.conn.is_some()).count();
+        let connections = self.exchanges.iter().filter_map(|x| x.conn.map(|(conn, _)| conn));
+        let busy = connections.collect::<std::collections::HashSet<_>>().len();
+        self.audit_lanes(io);
         let counts = self.pool.counts();
         assert_eq!(
             counts.open as usize,
@@ -284,7 +305,10 @@ impl<B: Backend> Agent<B> for Client {
     }
 
     fn flushed(&mut self, io: &mut Io<B>, id: ConnId) {
-        let Some(owner) = io.conn(id).map(|c| c.owner) else { return };
+        let Some((owner, shared)) = io.conn(id).map(|c| (c.owner, c.is_shared())) else { return };
+        if shared {
+            return self.flushed_shared(io, id);
+        }
         if let Some(xid) = self.exchanges.get(owner as usize).map(|x| x.xid) {
             self.feed(io, xid);
         }
@@ -315,6 +339,7 @@ impl<B: Backend> Agent<B> for Client {
             LINE_TIMER => self.line_timed_out(io),
             key if is_source(key) => self.source_expired(key),
             key if key & DIAL_TIMER != 0 => self.dial_timed_out(io, key & !DIAL_TIMER),
+            key if key & PING_TIMER != 0 => self.ping_due(io, key & !PING_TIMER),
             xid => self.timed_out(io, xid),
         }
     }

@@ -1,6 +1,6 @@
 //! How an exchange ends: with its answer, with an error, or with another try.
 
-use super::exchange::{Delivery, Exchange};
+use super::exchange::{Delivery, Exchange, Told};
 use super::failure::{Cause, Failure, Phase};
 use super::{Client, ids, sink};
 use crate::diag::Level;
@@ -14,6 +14,17 @@ use crate::queue::event::{flag, kind};
 
 /// Tries of one request, the first included, when its connection turns out to be stale.
 const ATTEMPTS_MAX: u32 = 2;
+/// The same when the peer says each time that it has not looked at the request.
+const UNPROCESSED_MAX: u32 = 8;
+
+/// What is known of a request whose connection or stream has failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traces {
+    /// Something of an answer arrived.
+    pub heard: bool,
+    /// Some of the request may have left.
+    pub left: bool,
+}
 
 impl Client {
     /// The answer is complete.
@@ -21,9 +32,13 @@ impl Client {
         let Some(mut exchange) = self.take(io, xid) else { return };
         let uploaded = exchange.upload.ended && exchange.unsent == 0;
         let mut free = None;
-        if let Some((conn, _)) = exchange.conn {
-            if !exchange.request.close && io.reusable(conn) {
+        if let Some((conn, stream)) = exchange.conn {
+            if io.conn(conn).is_some_and(|c| c.is_shared()) {
+                // The connection is looked after once all that it has said is acted upon.
+                self.leave_lane(io, &exchange, conn, stream);
+            } else if !exchange.request.close && io.reusable(conn) {
                 free = Some(conn);
+                self.pool.give(conn);
             } else {
                 // Closing first gives up borrowed memory, so that WRITE_DONE may follow.
                 self.hang_up(io, conn, !uploaded && !exchange.tunnel, Gone::Spent);
@@ -57,15 +72,23 @@ impl Client {
     /// The exchange failed; or its connection was stale, and the request is tried once more.
     pub(super) fn fail<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, cause: Cause) {
         let Some(exchange) = self.exchange(xid) else { return };
-        let heard = exchange.conn.is_some_and(|(conn, _)| io.conn(conn).is_some_and(|c| c.heard()));
-        let left = exchange.conn.is_some_and(|(conn, _)| io.conn(conn).is_some_and(|c| c.request_left()));
-        if self.may_retry(xid, cause, heard, left) {
-            return self.retry(io, xid);
+        let traces = match exchange.conn.and_then(|(conn, _)| io.conn(conn)) {
+            Some(c) if !c.is_shared() => Traces { heard: c.heard(), left: c.request_left() },
+            _ => exchange.traces(),
+        };
+        if self.may_retry(xid, cause, traces) {
+            return self.retry(io, xid, cause);
         }
         let Some(mut exchange) = self.take(io, xid) else { return };
-        let why = self.explain(&exchange, cause, heard);
+        let why = self.explain(&exchange, cause, traces.heard);
         self.log.add(level_of(cause.code), io.now(), xid, || format!("failed: {}", why.message));
-        if let Some((conn, _)) = exchange.conn {
+        let mut shared = None;
+        if let Some((conn, stream)) = exchange.conn
+            && io.conn(conn).is_some_and(|c| c.is_shared())
+        {
+            shared = Some(conn);
+            self.leave_lane(io, &exchange, conn, stream);
+        } else if let Some((conn, _)) = exchange.conn {
             // What was sent whole is not taken back, and the alert that says why is not overtaken by a reset.
             let sent = exchange.tunnel && exchange.upload.ended && exchange.unsent == 0;
             self.hang_up(io, conn, !sent && exchange.phase != Phase::Securing, Gone::Failed);
@@ -89,6 +112,9 @@ impl Client {
         event.obj = why.into_block();
         self.end(&exchange, event, elapsed);
         self.stir(io);
+        if let Some(conn) = shared {
+            self.tend(io, conn);
+        }
         match exchange.dial {
             Some(dial) => self.release_dial(io, dial, exchange.origin, cause),
             None => self.refill(io),
@@ -140,7 +166,7 @@ impl Client {
     /// What was received and not handed over yet comes before the error.
     fn deliver_rest(&mut self, exchange: &mut Exchange) {
         sink::ExchangeSink::new(
-            Some(exchange),
+            sink::Users::One(exchange),
             &mut self.outbox,
             &mut self.memory,
             &mut self.log,
@@ -150,40 +176,58 @@ impl Client {
     }
 
     /// A request that met a connection which the peer had closed meanwhile may be sent again, if that is safe: no byte of an
-    /// answer was seen, and the method is idempotent or no byte of the request left (RFC 9110 section 9.2.2).
-    fn may_retry(&self, xid: u64, cause: Cause, heard: bool, left: bool) -> bool {
+    /// answer was seen, and the method is idempotent or no byte of the request left (RFC 9110 section 9.2.2). So may one that
+    /// the peer has not looked at, as it says (RFC 9113 sections 6.8, 8.7).
+    fn may_retry(&self, xid: u64, cause: Cause, traces: Traces) -> bool {
         let Some(x) = self.exchanges.get(ids::slot(xid)) else { return false };
-        let stale = matches!(cause.code, e::CHTTP_E_CLOSED_BEFORE_HEAD | e::CHTTP_E_CONNECTION_LOST);
-        stale
-            && x.conn.is_some()
-            && x.route.reason.is_kept()
-            && !heard
-            && !x.answered
-            && x.route.attempt < ATTEMPTS_MAX
-            && x.upload.rewindable()
-            && (!left || is_idempotent(x.request.head.request().method))
+        let had_connection = matches!(x.phase, Phase::Sending | Phase::Waiting | Phase::Receiving);
+        if !had_connection || traces.heard || x.answered || !x.upload.rewindable() {
+            return false;
+        }
+        match cause.code {
+            e::CHTTP_E_H2_UNPROCESSED => x.route.attempt < UNPROCESSED_MAX,
+            e::CHTTP_E_CLOSED_BEFORE_HEAD | e::CHTTP_E_CONNECTION_LOST => {
+                x.route.reason.is_kept()
+                    && x.route.attempt < ATTEMPTS_MAX
+                    && (!traces.left || is_idempotent(x.request.head.request().method))
+            }
+            _ => false,
+        }
     }
 
-    fn retry<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
+    fn retry<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, cause: Cause) {
         let now = io.now();
         let Some(exchange) = self.exchanges.get_mut(ids::slot(xid)).filter(|x| x.xid == xid) else { return };
-        let Some((conn, _)) = exchange.conn.take() else { return };
+        let left = exchange.conn.take();
         exchange.route.attempt += 1;
+        exchange.enter(Phase::Queued, now);
+        exchange.told = Told { touched: exchange.told.touched, ..Told::default() };
+        self.tally.retried += 1;
+        self.log.add(Level::Info, now, xid, || format!("the request is sent again: {}", e::text(cause.code)));
+        // The connection before the body is rewound, so that nothing is read from it twice.
+        let shared = left.filter(|(conn, _)| io.conn(*conn).is_some_and(|c| c.is_shared()));
+        if let Some((conn, stream)) = shared {
+            self.quit_lane(io, xid, conn, stream);
+        } else if let Some((conn, _)) = left {
+            self.hang_up(io, conn, true, Gone::Peer);
+        }
+        let Some(exchange) = self.exchanges.get_mut(ids::slot(xid)) else { return };
         let held = exchange.request.head.expects_continue;
         exchange.upload.rewind(held);
-        exchange.enter(Phase::Queued, now);
-        let origin = exchange.origin;
+        let origin = self.pool.origin(&exchange.request.origin);
+        exchange.origin = origin;
+        if cause.code == e::CHTTP_E_H2_UNPROCESSED {
+            // Any connection will do.
+            return self.find_place(io, xid);
+        }
         exchange.route.reason = Reason::Stale;
         exchange.waiter = Some(self.pool.enqueue(origin, xid, true));
-        self.hang_up(io, conn, true, Gone::Peer);
-        self.tally.retried += 1;
-        self.log.add(Level::Info, now, xid, || "the connection was stale: the request is sent again".to_owned());
         let found = self.pool.book(origin);
         self.proceed(io, origin, xid, found);
     }
 
     fn explain(&self, x: &Exchange, cause: Cause, heard: bool) -> Failure {
-        let (host, port) = self.pool.key(x.origin).map_or(("?", 0), |k| (&k.host, k.port));
+        let (host, port) = (&x.request.origin.host, x.request.origin.port);
         let what = x.detail.as_deref().unwrap_or_else(|| e::text(cause.code));
         let mut message = format!("{host}:{port}: {what} ({}", x.phase.name());
         if cause.os_errno != 0 {
@@ -202,7 +246,9 @@ impl Client {
         let transient = !matches!(cause.code, e::CHTTP_E_CANCELLED | e::CHTTP_E_ENGINE_CLOSED)
             && !matches!(category, Some(e::Category::Protocol | e::Category::Argument | e::Category::Tls))
             || matches!(cause.code, e::CHTTP_E_CLOSED_BEFORE_HEAD | e::CHTTP_E_TLS_CLOSED);
-        let safe = before_sending || (!heard && !x.answered && is_idempotent(x.request.head.request().method));
+        let safe = before_sending
+            || cause.code == e::CHTTP_E_H2_UNPROCESSED
+            || (!heard && !x.answered && is_idempotent(x.request.head.request().method));
         Failure {
             cause,
             phase: x.phase,

@@ -5,10 +5,10 @@ use super::trust;
 use crate::diag::Level;
 use crate::net::backend::mock::MockNet;
 use crate::net::backend::{Bind, Tuning};
-use crate::pool;
-use crate::proto::h1;
+use crate::pool::{self, Http};
 use crate::proto::route::Overrides;
 use crate::proto::tls::Tls;
+use crate::proto::{h1, h2};
 use std::sync::Arc;
 
 /// Deadlines of one exchange, in nanoseconds; `u64::MAX` is "none". Each has its own error code.
@@ -55,7 +55,11 @@ pub struct Settings {
     /// The engine has a thread of its own; otherwise the caller drives it.
     pub own_thread: bool,
     pub pool: pool::Limits,
+    /// For requests that do not say which version of HTTP they want.
+    pub http: Http,
     pub h1: h1::Limits,
+    /// Its limits of heads are those of `h1`.
+    pub h2: h2::Limits,
     pub timeouts: Timeouts,
     /// Bytes that an exchange may have delivered and not released.
     pub recv_credit: u64,
@@ -98,7 +102,9 @@ impl Default for Settings {
                 age_ns: NO_TIMEOUT,
                 waiting_max: NO_TIMEOUT,
             },
+            http: Http::One,
             h1: h1::Limits::default(),
+            h2: h2::Limits::default(),
             timeouts: Timeouts::default(),
             recv_credit: 1 << 20,
             collect_max: 1 << 20,
@@ -117,5 +123,13 @@ impl Default for Settings {
             trim_heap: true,
             slow_callback_ns: SECOND / 20,
         }
+    }
+}
+
+impl Settings {
+    /// Limits of HTTP/2, with those that both versions share.
+    pub fn h2(&self) -> h2::Limits {
+        let h1::Limits { line_max, head_max, fields_max, informational_max, .. } = self.h1;
+        h2::Limits { line_max, head_max, fields_max, informational_max, ..self.h2.clone() }
     }
 }

@@ -7,11 +7,13 @@ use super::outbox::Outbox;
 use super::response::{self, Response};
 use super::upload::Source;
 use crate::diag::{self, Level};
-use crate::mem::{Block, Body, Obj, Pool, Slice};
+use crate::mem::{Block, Body, Obj, Pool, Slice, Table};
 use crate::net::reactor::Receiver;
-use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick};
+use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick, Version};
 use crate::queue::Event;
 use crate::queue::event::{flag, kind};
+use bytes::Bytes;
+use std::ops::Range;
 
 /// What every event costs at least, so that a flood of tiny ones is bounded too.
 const CHARGE_MIN: u64 = 256;
@@ -20,44 +22,90 @@ const GATHER_BELOW: usize = 2 << 10;
 const GATHER_BLOCK: usize = 16 << 10;
 /// Bytes of a Content-Length for which room is made before they are there.
 const BELIEVED: u64 = 256 << 10;
+/// What a protocol owns stands in a buffer of about 16 KiB.
+const OWNED_FROM: usize = 4 << 10;
 /// Not worth a copy.
 const SMALL_BLOCK: usize = 128;
 
+/// Whom the upcalls of a connection are for.
+pub enum Users<'a> {
+    /// Nobody: an idle connection.
+    None,
+    One(&'a mut Exchange),
+    /// Many, by the places of their streams. Those that were told something are noted.
+    Many {
+        exchanges: &'a mut Table<Exchange>,
+        lanes: &'a [u32],
+        touched: &'a mut Vec<u32>,
+    },
+}
+
+impl Users<'_> {
+    /// The only one.
+    fn one(&mut self) -> Option<&mut Exchange> {
+        match self {
+            Users::One(exchange) => Some(exchange),
+            _ => None,
+        }
+    }
+
+    fn of(&mut self, s: StreamKey, now: Tick) -> Option<&mut Exchange> {
+        match self {
+            Users::One(exchange) => Some(exchange),
+            Users::None => None,
+            Users::Many { exchanges, lanes, touched } => {
+                let &slot = lanes.get(s.0 as usize)?;
+                let exchange = exchanges.get_mut(slot as usize)?;
+                if !exchange.told.touched {
+                    exchange.told.touched = true;
+                    touched.push(slot);
+                }
+                exchange.heard_at = now;
+                Some(exchange)
+            }
+        }
+    }
+}
+
 pub struct ExchangeSink<'a> {
-    /// `None` for an idle connection.
-    pub exchange: Option<&'a mut Exchange>,
+    pub users: Users<'a>,
     pub outbox: &'a mut Outbox,
     pub memory: &'a mut Pool,
     pub log: &'a mut Logging,
     pub now: Tick,
     lent: Option<(Block, usize)>,
-    /// 100 (Continue) came: the body may be sent.
-    pub go_ahead: bool,
     /// The protocol asked for credit and got none.
     denied: bool,
 }
 
 impl<'a> ExchangeSink<'a> {
     pub fn new(
-        exchange: Option<&'a mut Exchange>,
+        users: Users<'a>,
         outbox: &'a mut Outbox,
         memory: &'a mut Pool,
         log: &'a mut Logging,
         now: Tick,
     ) -> Self {
-        ExchangeSink { exchange, outbox, memory, log, now, lent: None, go_ahead: false, denied: false }
+        ExchangeSink { users, outbox, memory, log, now, lent: None, denied: false }
     }
 
     /// After a pump: what was gathered becomes an event.
     pub fn settle(&mut self) {
-        if let Some(exchange) = self.exchange.as_deref_mut() {
-            flush_gathered(exchange, self.outbox, self.memory);
+        match &mut self.users {
+            Users::None => {}
+            Users::One(exchange) => flush_gathered(exchange, self.outbox, self.memory),
+            Users::Many { exchanges, touched, .. } => {
+                for &slot in touched.iter() {
+                    if let Some(exchange) = exchanges.get_mut(slot as usize) {
+                        flush_gathered(exchange, self.outbox, self.memory);
+                    }
+                }
+            }
         }
     }
 
     /// Bytes that may be delivered now.
-    fn available(&mut self) -> u64 {
-        let Some(exchange) = self.exchange.as_deref_mut() else { return 0 };
+    fn available(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool) -> u64 {
         if exchange.starved {
             return 0;
         }
@@ -67,7 +115,7 @@ impl<'a> ExchangeSink<'a> {
             if room > 0 {
                 return room;
             }
-            stop_collecting(exchange, self.outbox, self.memory);
+            stop_collecting(exchange, outbox, memory);
         }
         let gathered = exchange.gathered.as_ref().map_or(0, |g| g.len as i64);
         u64::try_from(exchange.credit - gathered).unwrap_or(0)
@@ -75,7 +123,7 @@ impl<'a> ExchangeSink<'a> {
 
     /// The answer will not be whole: hand over what was received of it.
     pub fn give_up(&mut self) {
-        if let Some(exchange) = self.exchange.as_deref_mut() {
+        if let Some(exchange) = self.users.one() {
             stop_collecting(exchange, self.outbox, self.memory);
             flush_gathered(exchange, self.outbox, self.memory);
         }
@@ -199,19 +247,35 @@ fn gather(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, bytes
     }
 }
 
+/// Received bytes, in a form that holds their block.
+struct Input {
+    block: Block,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Input {
+    fn as_ref(&self) -> &[u8] {
+        &self.block.bytes()[self.range.clone()]
+    }
+}
+
 impl Sink for ExchangeSink<'_> {
-    fn informational(&mut self, _: StreamKey, head: &Head<'_>) {
-        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+    fn informational(&mut self, s: StreamKey, head: &Head<'_>) {
+        let Some(exchange) = self.users.of(s, self.now) else { return };
         if head.status == 100 {
-            self.go_ahead = true;
+            exchange.told.go_ahead = true;
+        }
+        exchange.told.heard = true;
+        if exchange.phase == Phase::Waiting {
+            exchange.enter(Phase::Receiving, self.now);
         }
         trace(self.log, self.now, exchange.xid, head);
         let obj = response::from_head(self.memory, head, 0, exchange.route);
         push_head(exchange, self.outbox, kind::INFORMATIONAL, head.status, obj);
     }
 
-    fn head(&mut self, _: StreamKey, head: &Head<'_>, follows: Follows) {
-        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+    fn head(&mut self, s: StreamKey, head: &Head<'_>, follows: Follows) {
+        let Some(exchange) = self.users.of(s, self.now) else { return };
         trace(self.log, self.now, exchange.xid, head);
         exchange.enter(Phase::Receiving, self.now);
         exchange.answered = true;
@@ -254,14 +318,16 @@ impl Sink for ExchangeSink<'_> {
         }
     }
 
-    fn credit(&mut self, _: StreamKey) -> u64 {
-        let credit = self.available();
+    fn credit(&mut self, s: StreamKey) -> u64 {
+        let Some(exchange) = self.users.of(s, self.now) else { return 0 };
+        let credit = Self::available(exchange, self.outbox, self.memory);
         self.denied |= credit == 0;
+        exchange.told.denied = credit == 0;
         credit
     }
 
-    fn data(&mut self, _: StreamKey, data: Data) {
-        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+    fn data(&mut self, s: StreamKey, data: Data) {
+        let Some(exchange) = self.users.of(s, self.now) else { return };
         let (bytes, lent): (&[u8], _) = match &data {
             Data::Input(range) => {
                 let (block, start) = self.lent.as_ref().expect("a range is of lent input");
@@ -301,22 +367,36 @@ impl Sink for ExchangeSink<'_> {
                     flag::COPIED,
                 );
             }
-            (None, Data::Owned(bytes)) => push_body(exchange, self.outbox, self.memory, Slice::Foreign(bytes), 0),
+            (None, Data::Owned(bytes)) if len >= OWNED_FROM => {
+                push_body(exchange, self.outbox, self.memory, Slice::Foreign(bytes), 0);
+            }
+            (None, Data::Owned(bytes)) => {
+                let Some(mut copy) = self.memory.block(len) else {
+                    exchange.starved = true;
+                    return;
+                };
+                copy.unique().expect("a new block")[..len].copy_from_slice(&bytes);
+                let slice = Slice::Block { block: copy, range: 0..len as u32 };
+                push_body(exchange, self.outbox, self.memory, slice, flag::COPIED);
+            }
             (None, Data::Input(_)) => unreachable!("input has a range"),
         }
     }
 
-    fn trailers(&mut self, _: StreamKey, fields: Fields<'_>) {
-        let Some(exchange) = self.exchange.as_deref_mut() else { return };
+    fn trailers(&mut self, s: StreamKey, fields: Fields<'_>) {
+        let version = match self.users {
+            Users::Many { .. } => Version::Http2,
+            _ => Version::Http11,
+        };
+        let Some(exchange) = self.users.of(s, self.now) else { return };
         stop_collecting(exchange, self.outbox, self.memory);
         flush_gathered(exchange, self.outbox, self.memory);
-        let version = crate::proto::Version::Http11;
         let obj = response::from_trailers(self.memory, exchange.status, version, fields, exchange.route);
         push_head(exchange, self.outbox, kind::TRAILERS, exchange.status, obj);
     }
 
-    fn end(&mut self, _: StreamKey) {
-        if let Some(exchange) = self.exchange.as_deref_mut() {
+    fn end(&mut self, s: StreamKey) {
+        if let Some(exchange) = self.users.of(s, self.now) {
             if !exchange.request.is_raw() {
                 exchange.finished = true;
                 return;
@@ -328,11 +408,22 @@ impl Sink for ExchangeSink<'_> {
         }
     }
 
-    fn failed(&mut self, _: StreamKey, _: Fault) {
-        unreachable!("HTTP/1.1 fails with its connection");
+    fn failed(&mut self, s: StreamKey, why: Fault) {
+        if let Some(exchange) = self.users.of(s, self.now) {
+            exchange.told.failed = Some(why);
+        }
     }
 
-    fn writable(&mut self, _: StreamKey) {}
+    fn keep(&mut self, input: &[u8]) -> Option<Bytes> {
+        let (block, start) = self.lent.clone()?;
+        Some(Bytes::from_owner(Input { block, range: start..start + input.len() }))
+    }
+
+    fn writable(&mut self, s: StreamKey) {
+        if let Some(exchange) = self.users.of(s, self.now) {
+            exchange.told.writable = true;
+        }
+    }
 }
 
 impl Receiver for ExchangeSink<'_> {
@@ -346,8 +437,8 @@ impl Receiver for ExchangeSink<'_> {
     }
 
     fn paused(&mut self) -> bool {
-        // The head is always read; only bodies are paid for.
-        let Some(exchange) = self.exchange.as_deref() else { return false };
+        // The head is always read; only bodies are paid for. Streams that share a connection are held back one by one.
+        let Users::One(exchange) = &mut self.users else { return false };
         if exchange.starved {
             return true;
         }
@@ -358,7 +449,7 @@ impl Receiver for ExchangeSink<'_> {
         if matches!(exchange.delivery, Delivery::Collect(_)) {
             return false;
         }
-        self.available() == 0
+        Self::available(exchange, self.outbox, self.memory) == 0
     }
 
     fn denied(&self) -> bool {
@@ -366,12 +457,15 @@ impl Receiver for ExchangeSink<'_> {
     }
 
     fn room(&mut self) -> u64 {
-        // Being asked must not end a collection that is just full.
-        match self.exchange.as_deref() {
-            Some(Exchange { delivery: Delivery::Collect(Some(obj)), request, .. }) => {
+        match &mut self.users {
+            Users::None => 0,
+            // Being asked must not end a collection that is just full.
+            Users::One(Exchange { delivery: Delivery::Collect(Some(obj)), request, .. }) => {
                 request.collect_max - obj.get().body_len()
             }
-            _ => self.available(),
+            Users::One(exchange) => Self::available(exchange, self.outbox, self.memory),
+            // Windows bound what comes.
+            Users::Many { .. } => u64::MAX,
         }
     }
 
@@ -380,7 +474,7 @@ impl Receiver for ExchangeSink<'_> {
     }
 
     fn heard(&mut self) {
-        if let Some(exchange) = self.exchange.as_deref_mut() {
+        if let Some(exchange) = self.users.one() {
             exchange.heard_at = self.now;
             // The first byte of the answer, be it of a head that is not whole yet.
             if exchange.phase == Phase::Waiting {

@@ -27,7 +27,7 @@ use crate::net::backend::Backend;
 use crate::net::connection::ConnId;
 use crate::net::reactor::Io;
 use crate::net::secure::Insecure;
-use crate::proto::tls::Tls;
+use crate::proto::tls::{For, Tls};
 use crate::queue::event::kind;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -95,6 +95,9 @@ impl Client {
             return Err(unready("a side of the stream is closed"));
         }
         let c = io.conn(conn).ok_or(GONE)?;
+        if c.is_shared() {
+            return Err(unready("it is a stream of HTTP/2, and shares its connection"));
+        }
         if c.speaks_tls() {
             return Err(unready("the stream is secured already, and TLS inside of TLS is not spoken"));
         }
@@ -114,8 +117,8 @@ impl Client {
         }
         io.transmit(conn);
         let session = match (name, self.pool.key(exchange.origin)) {
-            (Some(name), _) => tls.session(name),
-            (None, Some(key)) => tls.session(&key.host),
+            (Some(name), _) => tls.session(name, For::Raw),
+            (None, Some(key)) => tls.session(&key.host, For::Raw),
             (None, None) => return Err(GONE),
         };
         exchange.enter(Phase::Securing, now);
@@ -180,6 +183,7 @@ impl Client {
     pub(super) fn descriptor<B: Backend>(&self, io: &Io<B>, xid: u64) -> Result<RawFd, i32> {
         let exchange = self.exchanges.get(ids::slot(xid)).filter(|x| x.xid == xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
         let (conn, _) = exchange.conn.filter(|_| exchange.tunnel).ok_or(e::CHTTP_E_BAD_STATE)?;
-        io.descriptor(conn).ok_or(e::CHTTP_E_BAD_STATE)
+        let alone = io.conn(conn).is_some_and(|c| !c.is_shared());
+        io.descriptor(conn).filter(|_| alone).ok_or(e::CHTTP_E_BAD_STATE)
     }
 }

@@ -176,12 +176,11 @@ impl Options {
         Ok(Some(Identity { chain, key }))
     }
 
-    fn alpn(&self) -> Vec<Vec<u8>> {
-        match self.alpn.as_deref() {
-            None => tls::Settings::default().alpn,
-            Some("-") => Vec::new(),
-            Some(list) => list.split(',').map(|name| name.trim().as_bytes().to_vec()).collect(),
-        }
+    fn alpn(&self) -> Option<Vec<Vec<u8>>> {
+        Some(match self.alpn.as_deref()? {
+            "-" => Vec::new(),
+            list => list.split(',').map(|name| name.trim().as_bytes().to_vec()).collect(),
+        })
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Unusable> {

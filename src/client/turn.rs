@@ -15,6 +15,9 @@ use crate::queue::event::{flag, kind};
 use crate::queue::{Event, Queue};
 use std::sync::Arc;
 
+/// Times that shared connections have their say in one turn, all together; the rest is for the next one.
+const TALKS: usize = 1024;
+
 /// Everything that a turn works on. Whoever holds it holds the turn.
 pub struct Core<B: Backend> {
     pub io: Io<B>,
@@ -67,6 +70,15 @@ impl<B: Backend> Core<B> {
         if self.client.closed.is_none() {
             self.io.dispatch(ready, &mut self.client);
             self.client.tell_timers(&mut self.io);
+        }
+    }
+
+    /// What was opened and handed over on shared connections leaves, in one piece for each.
+    pub fn talk(&mut self) {
+        // A body may go on at once, but not for ever.
+        for _ in 0..TALKS {
+            let Some(id) = self.io.next_talker() else { return };
+            self.client.receive_shared(&mut self.io, id, false);
         }
     }
 
@@ -125,6 +137,7 @@ impl<B: Backend> Core<B> {
         client.dialer.close();
         client.pool.drain_idle(|_| {});
         for id in io.conn_ids() {
+            client.close_lanes(io, id);
             io.close(id, false);
         }
     }

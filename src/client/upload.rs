@@ -38,10 +38,12 @@ pub struct Upload {
     pub source: Source,
     /// Pieces of a stream that were not handed to the connection yet.
     pub pieces: VecDeque<Piece>,
-    /// Bytes of a file or stream that were handed to the connection.
+    /// Bytes that were handed to the connection.
     pub taken: u64,
     /// Bytes of a stream that were handed to the connection and are still booked in the gate.
     pub handed: u64,
+    /// Something was handed over since everything was out last, on a connection that is shared.
+    pub unflushed: bool,
     /// The protocol knows that the body is complete.
     pub ended: bool,
     /// The head asked for 100-continue, and the body is held back.
@@ -56,7 +58,17 @@ impl Upload {
     pub fn new(source: Source, held: bool) -> Upload {
         let owes_write_done = matches!(source, Source::Whole { borrowed: true, .. });
         let ended = matches!(source, Source::None);
-        Upload { source, pieces: VecDeque::new(), taken: 0, handed: 0, ended, held, owes_write_done, returned: false }
+        Upload {
+            source,
+            pieces: VecDeque::new(),
+            taken: 0,
+            handed: 0,
+            unflushed: false,
+            ended,
+            held,
+            owes_write_done,
+            returned: false,
+        }
     }
 
     /// Whether it can be sent again from the start.
@@ -70,6 +82,7 @@ impl Upload {
     pub fn rewind(&mut self, held: bool) {
         self.ended = matches!(self.source, Source::None);
         self.taken = 0;
+        self.unflushed = false;
         self.held = held;
     }
 }

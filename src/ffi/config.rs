@@ -3,6 +3,7 @@
 use super::delivery::CHTTP_OPT_SLOW_CALLBACK_NS;
 use super::guard::{Refusal, bytes, give, guard, guard_explained};
 use super::handles::*;
+use super::http2::*;
 use super::log::*;
 use super::mock::*;
 use super::network::*;
@@ -12,6 +13,7 @@ use crate::client::Settings;
 use crate::client::trust::SystemRoots;
 use crate::diag::Level;
 use crate::error as e;
+use crate::pool::Http;
 use crate::proto::route::{self, Overrides};
 use crate::proto::tls::{PostQuantum, Version};
 use std::ffi::{CStr, c_char, c_void};
@@ -264,6 +266,8 @@ fn plain(value: &[u8]) -> Result<&str, Refusal> {
 
 const NS: i64 = i64::MAX;
 const GIB: i64 = 1 << 30;
+/// The largest window of HTTP/2 (RFC 9113 section 6.9.1).
+const WINDOW: i64 = i32::MAX as i64;
 /// Bytes of a path.
 const PATH: i64 = 4096;
 /// Certificates, keys and lists.
@@ -332,6 +336,13 @@ const TABLE: &[Row] = &[
     Row { id: CHTTP_OPT_LOG_LEVEL, name: c"log_level", unit: c"", min: CHTTP_LOG_OFF as i64, max: CHTTP_LOG_TRACE as i64, doc: c"the highest level of lines that `log` gets", value: Value::Number { unlimited: false, get: |s| s.log_level as u64, set: |s, v| s.log_level = Level::from_number(v) } },
     row!(CHTTP_OPT_SLOW_CALLBACK_NS, c"slow_callback_ns", c"ns", 0, NS, false, slow_callback_ns: u64, c"a callback that takes longer is told in the log; 0 for none"),
     handle!(CHTTP_OPT_BACKEND, c"backend", Object(set_backend), c"a chttp_backend, a scripted network instead of the system's"),
+    choice!(CHTTP_OPT_HTTP_VERSION, c"http_version", http, c"0: what ALPN agrees on, HTTP/1.1 without TLS; 1: HTTP/1.1 only; 2: HTTP/2 only", [0 = Http::Agreed, 1 = Http::One, 2 = Http::Two]),
+    row!(CHTTP_OPT_H2_STREAM_WINDOW, c"h2_stream_window", c"bytes", 1 << 10, WINDOW, false, h2.stream_window: u32, c"HTTP/2: what one answer may send ahead of what is taken"),
+    row!(CHTTP_OPT_H2_CONNECTION_WINDOW, c"h2_connection_window", c"bytes", 65_535, WINDOW, false, h2.connection_window: u32, c"HTTP/2: what all answers of a connection may send ahead"),
+    row!(CHTTP_OPT_H2_MAX_STREAMS, c"h2_max_streams", c"", 1, 1 << 16, false, h2.streams_max: u32, c"HTTP/2: exchanges on one connection at a time"),
+    row!(CHTTP_OPT_H2_PING_INTERVAL_NS, c"h2_ping_interval_ns", c"ns", 0, NS, false, h2.ping_ns: u64, c"HTTP/2: silence after which the server is sent a PING; 0 for never"),
+    row!(CHTTP_OPT_H2_PING_TIMEOUT_NS, c"h2_ping_timeout_ns", c"ns", 1, NS, false, h2.ping_timeout_ns: u64, c"HTTP/2: silence after a PING before the connection is given up"),
+    row!(CHTTP_OPT_H2_STREAM_WINDOW_MAX, c"h2_stream_window_max", c"bytes", 1 << 10, WINDOW, false, h2.stream_window_max: u32, c"HTTP/2: up to which h2_stream_window grows where the way is long"),
 ];
 
 impl Row {

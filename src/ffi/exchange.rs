@@ -14,7 +14,7 @@ use crate::client::{Request, failure::Failure};
 use crate::error as e;
 use crate::mem::Block;
 use crate::net::sys;
-use crate::pool::OriginKey;
+use crate::pool::{Http, OriginKey};
 use crate::proto::BodyLen;
 use crate::proto::h1::encode::{self, EncodedHead, Invalid, Spec, What};
 use crate::proto::url::{Scheme, Url};
@@ -36,7 +36,9 @@ const FLAGS: u32 = CHTTP_REQ_COLLECT
     | CHTTP_REQ_FILE_BODY
     | CHTTP_REQ_EXPECT_CONTINUE
     | CHTTP_REQ_CLOSE
-    | CHTTP_REQ_RAW;
+    | CHTTP_REQ_RAW
+    | CHTTP_REQ_HTTP1
+    | CHTTP_REQ_HTTP2;
 
 /// Memory of the application, which stays in place until WRITE_DONE.
 struct Borrowed(&'static [u8]);
@@ -110,6 +112,20 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
     };
     let mut host: Box<str> = url.host().into();
     host.make_ascii_lowercase();
+    let http = match (r.flags & CHTTP_REQ_HTTP1 != 0, r.flags & CHTTP_REQ_HTTP2 != 0) {
+        (true, true) => {
+            let rule = "flags: CHTTP_REQ_HTTP1 and CHTTP_REQ_HTTP2 contradict each other";
+            return Err(wrong(e::CHTTP_E_INVALID_ARG, rule));
+        }
+        // There is no Upgrade in HTTP/2 (RFC 9113 section 8.6).
+        (false, true) if head.upgrade => {
+            return Err(wrong(e::CHTTP_E_INVALID_ARG, "flags: CHTTP_REQ_HTTP2 does not go with an Upgrade"));
+        }
+        (true, _) => Http::One,
+        (_, true) => Http::Two,
+        _ if head.upgrade || raw => Http::One,
+        _ => settings.http,
+    };
     // SAFETY: by contract.
     let (to, bind) = unsafe { (network::destination(r, settings, &host, url.port())?, network::bind(r, settings)?) };
     let or = |ns: u64, default: u64| if ns == 0 { default } else { ns };
@@ -124,6 +140,7 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
             to,
             bind,
             tls,
+            http,
         },
         body,
         collect: r.flags & CHTTP_REQ_COLLECT != 0,
@@ -341,7 +358,7 @@ pub(super) unsafe fn read(engine: &Arc<AnyEngine>, at: *const u8, index: usize) 
 /// Cancel an exchange, or end a watch or a timer. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
 /// events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
 ///
-/// Its connection is closed, unless nothing was sent on it. From a signal handler: set a flag, call chttp_queue_wakeup(),
+/// Its connection is closed, unless nothing was sent on it; in HTTP/2 its stream is reset, and the connection stays. From a signal handler: set a flag, call chttp_queue_wakeup(),
 /// and cancel where the queue is drained.
 ///
 /// Context:   [any-ctx]

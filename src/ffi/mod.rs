@@ -17,6 +17,7 @@ pub mod error;
 pub mod exchange;
 mod guard;
 pub mod handles;
+pub mod http2;
 pub mod log;
 pub mod mock;
 pub mod network;

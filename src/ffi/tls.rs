@@ -36,7 +36,8 @@ pub const CHTTP_OPT_TLS_KEY_PEM: u32 = 34;
 /// an address. Default "": the URL's host.
 pub const CHTTP_OPT_TLS_SERVER_NAME: u32 = 35;
 /// Application protocols to offer (RFC 7301), the best first, with commas between them. "-" for none at all. Default "",
-/// which is "http/1.1". HTTP/1.1 is spoken whatever the server chooses: others are for tunnels and tests.
+/// which is "h2,http/1.1" as far as CHTTP_OPT_HTTP_VERSION allows, and "http/1.1" for raw streams. If the server chooses "h2",
+/// HTTP/2 is spoken, and HTTP/1.1 whatever else it chooses: others are for tunnels and tests.
 pub const CHTTP_OPT_TLS_ALPN: u32 = 36;
 /// The lowest version of TLS: 12 for TLS 1.2, or 13. Default 12.
 pub const CHTTP_OPT_TLS_MIN_VERSION: u32 = 37;

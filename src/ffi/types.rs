@@ -68,7 +68,8 @@ pub const CHTTP_REQ_FILE_BODY: u32 = 4;
 /// Send `Expect: 100-continue` and hold the body back until the server says 100, or `expect_timeout_ns` has passed
 /// (RFC 9110 section 10.1.1).
 pub const CHTTP_REQ_EXPECT_CONTINUE: u32 = 8;
-/// Send `Connection: close` and do not use the connection again.
+/// Send `Connection: close` and do not use the connection again. In HTTP/2 nothing is sent, and the connection is closed once
+/// those who are on it have their answers.
 pub const CHTTP_REQ_CLOSE: u32 = 16;
 /// No HTTP: a raw stream to the URL's host and port, over TLS if it is https. Its path is not looked at. Everything about
 /// making the connection is as for a request; it is never shared with one.
@@ -81,6 +82,10 @@ pub const CHTTP_REQ_CLOSE: u32 = 16;
 /// No other flag goes with it, and no method, target, field or body. `read_timeout_ns` counts the peer's silence, and 0 is
 /// none for it; the TLS settings offer "http/1.1" by ALPN unless `tls_alpn` says otherwise.
 pub const CHTTP_REQ_RAW: u32 = 32;
+/// HTTP/1.1 only, whatever `http_version` says.
+pub const CHTTP_REQ_HTTP1: u32 = 64;
+/// HTTP/2 only, without TLS by prior knowledge, whatever `http_version` says. Not with CHTTP_REQ_HTTP1.
+pub const CHTTP_REQ_HTTP2: u32 = 128;
 
 /// `body_len` of a streamed body whose length is not known.
 pub const CHTTP_LENGTH_UNKNOWN: u64 = 0xffffffffffffffff;

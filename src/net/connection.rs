@@ -7,7 +7,6 @@
 use super::secure::Secure;
 use super::spoken::Spoken;
 use crate::mem::{Block, Key};
-use crate::proto::h1::H1;
 use crate::proto::{Out, Tick, tls};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -93,6 +92,8 @@ pub struct Conn<S> {
     pub(super) queued: bool,
     /// There is more to send, and others were to have their turn.
     pub(super) sends_on: bool,
+    /// Its protocol has something to say at the end of the turn.
+    pub(super) talks: bool,
     /// Bytes arrived since the last request was opened.
     pub(super) heard: bool,
     /// The last receive filled a block: more is worth a larger one.
@@ -117,10 +118,10 @@ pub struct Conn<S> {
 const _: () = assert!(size_of::<Conn<i32>>() <= 256, "an idle connection is one small slot");
 
 impl<S: Copy> Conn<S> {
-    pub(super) fn new(sock: S, proto: H1, peer: Option<SocketAddr>, origin: Key, owner: u32) -> Conn<S> {
+    pub(super) fn new(sock: S, proto: Spoken, peer: Option<SocketAddr>, origin: Key, owner: u32) -> Conn<S> {
         Conn {
             sock,
-            proto: Spoken::H1(proto),
+            proto,
             pending: None,
             kept: None,
             dialing: true,
@@ -132,6 +133,7 @@ impl<S: Copy> Conn<S> {
             starved: false,
             queued: false,
             sends_on: false,
+            talks: false,
             heard: false,
             bulk: false,
             request_left: false,
@@ -188,6 +190,27 @@ impl<S: Copy> Conn<S> {
     /// Received bytes wait for somebody to take them.
     pub fn has_unread(&self) -> bool {
         self.kept.is_some()
+    }
+
+    /// Many requests may be under way at a time (HTTP/2).
+    pub fn is_shared(&self) -> bool {
+        self.proto.is_shared()
+    }
+
+    /// Requests that could be opened now, beside those that are.
+    pub fn capacity(&self) -> u32 {
+        self.proto.capacity()
+    }
+
+    /// Nothing that waits to be sent is read from memory which is not ours any more: bytes between the two addresses are
+    /// copied.
+    pub(super) fn disown(&mut self, of: &std::ops::Range<*const u8>) {
+        let waiting = self.pending.iter_mut().chain(self.tls.iter_mut().filter_map(|tls| tls.unsealed_mut()));
+        for segment in waiting.flat_map(|pending| &mut pending.segments) {
+            if of.contains(&segment.as_ptr()) {
+                *segment = Bytes::copy_from_slice(segment);
+            }
+        }
     }
 
     /// Why sending failed.

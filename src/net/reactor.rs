@@ -15,6 +15,7 @@ use super::watch::{self, Watches};
 use super::wheel::Wheel;
 use crate::mem::{Block, Key, Pool, Slab};
 use crate::proto::h1::{H1, Limits};
+use crate::proto::h2::{self, H2};
 use crate::proto::raw::{self, Raw};
 use crate::proto::{Cancelled, Eof, Fault, Out, RequestRef, Sink, StreamKey, Tick, tls};
 use bytes::Bytes;
@@ -100,11 +101,14 @@ pub struct Io<B: Backend> {
     runnable: Vec<ConnId>,
     running: Vec<ConnId>,
     expired: Vec<u64>,
+    /// Shared connections with something to say at the end of the turn.
+    talkers: Vec<ConnId>,
     limits: Arc<Limits>,
+    h2_limits: Arc<h2::Limits>,
 }
 
 impl<B: Backend> Io<B> {
-    pub fn new(backend: B, limits: Arc<Limits>) -> Io<B> {
+    pub fn new(backend: B, limits: Arc<Limits>, h2_limits: Arc<h2::Limits>) -> Io<B> {
         let now = backend.now();
         Io {
             backend,
@@ -120,7 +124,9 @@ impl<B: Backend> Io<B> {
             runnable: Vec::new(),
             running: Vec::new(),
             expired: Vec::new(),
+            talkers: Vec::new(),
             limits,
+            h2_limits,
         }
     }
 
@@ -145,7 +151,7 @@ impl<B: Backend> Io<B> {
 
     /// Connections could go on at once, without a new edge.
     pub fn has_runnable(&self) -> bool {
-        !self.runnable.is_empty()
+        !self.runnable.is_empty() || !self.talkers.is_empty()
     }
 
     pub fn conn(&self, id: ConnId) -> Option<&Conn<B::Sock>> {
@@ -177,6 +183,7 @@ impl<B: Backend> Io<B> {
             self.runnable.shrink_to(SPARE);
             self.running.shrink_to(SPARE);
             self.expired.shrink_to(SPARE);
+            self.talkers.shrink_to(SPARE);
         }
     }
 
@@ -314,7 +321,8 @@ impl<B: Backend> Io<B> {
             Address::Inet(peer) => Some(*peer),
             Address::Unix(_) => None,
         };
-        let inserted = self.conns.insert(Conn::new(sock, H1::new(self.limits.clone()), peer, origin, owner));
+        let inserted =
+            self.conns.insert(Conn::new(sock, Spoken::H1(H1::new(self.limits.clone())), peer, origin, owner));
         debug_assert_eq!(id, inserted);
         Ok(id)
     }
@@ -338,6 +346,12 @@ impl<B: Backend> Io<B> {
         raw::STREAM
     }
 
+    /// HTTP/2 from here on. Nothing was spoken on the connection before.
+    pub fn speak_h2(&mut self, id: ConnId) {
+        let conn = self.conns.get_mut(id).expect("it was connected just now");
+        conn.proto = Spoken::H2(Box::new(H2::new(self.h2_limits.clone())));
+    }
+
     /// The descriptor under a connection, if the backend has such.
     pub fn descriptor(&self, id: ConnId) -> Option<RawFd> {
         self.backend.descriptor(self.conns.get(id)?.sock)
@@ -354,8 +368,74 @@ impl<B: Backend> Io<B> {
         conn.proto.body_trailers(stream, block, &mut self.out)
     }
 
-    /// Send what `open` and `body` wrote. Must follow them before another connection writes.
+    /// How many bytes of a body may be handed over now.
+    pub fn body_room(&self, id: ConnId, stream: StreamKey) -> u64 {
+        self.conns.get(id).map_or(0, |conn| conn.proto.body_room(stream))
+    }
+
+    /// The sink's credit for a stream grew.
+    pub fn credit(&mut self, id: ConnId, stream: StreamKey) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.proto.credit(stream, &mut self.out);
+        }
+        self.talk_later(id);
+    }
+
+    /// Send what `open` and `body` wrote. Must follow them before another connection writes. On a shared connection, what
+    /// all of a turn have written leaves at its end.
     pub fn transmit(&mut self, id: ConnId) {
+        match self.conns.get_mut(id) {
+            Some(conn) if conn.is_shared() => self.talk_later(id),
+            _ => self.send_out(id),
+        }
+    }
+
+    fn talk_later(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && conn.is_shared()
+            && !conn.talks
+        {
+            conn.talks = true;
+            self.talkers.push(id);
+        }
+    }
+
+    /// A shared connection with something to say.
+    pub fn next_talker(&mut self) -> Option<ConnId> {
+        loop {
+            let id = self.talkers.pop()?;
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.talks = false;
+                return Some(id);
+            }
+        }
+    }
+
+    /// Let the protocol of a connection say what it can without input, and send it.
+    pub fn speak<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Pumped {
+        self.refeed(id, sink).unwrap_or(Pumped::Drained)
+    }
+
+    /// What is to be sent of a body is read from its memory no more.
+    pub fn disown(&mut self, id: ConnId, of: &std::ops::Range<*const u8>) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.disown(of);
+        }
+    }
+
+    /// When a connection wants to be asked whether its peer is there.
+    pub fn deadline(&self, id: ConnId) -> Tick {
+        self.conns.get(id).map_or(Tick::NEVER, |conn| conn.proto.deadline())
+    }
+
+    pub fn on_deadline(&mut self, id: ConnId) -> Result<(), Fault> {
+        let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
+        let asked = conn.proto.on_deadline(self.now, &mut self.out);
+        self.transmit(id);
+        asked
+    }
+
+    fn send_out(&mut self, id: ConnId) {
         let Io { conns, backend, out, .. } = self;
         let conn = conns.get_mut(id).expect("the connection of an open stream exists");
         if conn.tls.is_some() {
@@ -401,6 +481,16 @@ impl<B: Backend> Io<B> {
                 && !c.finishing
                 && c.tls.as_ref().is_none_or(|tls| !tls.session.heard_close() && !tls.session.has_failed())
         })
+    }
+
+    /// Whether a shared connection takes further requests, though perhaps not now.
+    pub fn reusable_shared(&self, id: ConnId) -> bool {
+        self.conns.get(id).is_some_and(|c| c.proto.reusable() && c.send_failed.is_none() && !c.hangup)
+    }
+
+    /// The connection in a slot.
+    pub fn conn_at(&self, slot: u32) -> Option<ConnId> {
+        self.conns.key_at(slot)
     }
 
     /// Close. All memory of the connection is given up, also what was borrowed for sending.
@@ -524,7 +614,7 @@ impl<B: Backend> Io<B> {
         let conn = self.conns.get_mut(id)?;
         if conn.proto.unsaid() {
             let said = conn.proto.recv(self.now, &[], sink, &mut self.out);
-            self.transmit(id);
+            self.send_out(id);
             if let Err(fault) = said {
                 return Some(Pumped::Fault(fault));
             }
@@ -560,7 +650,7 @@ impl<B: Backend> Io<B> {
         let fed = conn.proto.recv(self.now, &block.bytes()[start..end], sink, &mut self.out);
         sink.take_back();
         if !self.out.is_empty() || self.out.is_finished() || conn.proto.unsaid() {
-            self.transmit(id);
+            self.send_out(id);
         }
         let conn = self.conns.get_mut(id).expect("sending closes nothing");
         let used = fed?;

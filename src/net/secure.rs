@@ -42,6 +42,10 @@ impl Secure {
         self.unsealed.as_ref().map_or(0, |p| p.len())
     }
 
+    pub(super) fn unsealed_mut(&mut self) -> Option<&mut Box<Pending>> {
+        self.unsealed.as_mut()
+    }
+
     /// Room that deciphering needs, beside what is received.
     pub fn backlog(&self) -> usize {
         self.partial.as_ref().map_or(0, |kept| (kept.end - kept.start) as usize)
@@ -297,8 +301,14 @@ impl<B: Backend> Io<B> {
     /// Say that nothing will follow, if the peer still listens (RFC 8446 section 6.1).
     pub(super) fn say_goodbye(conn: &mut Conn<B::Sock>, backend: &mut B, out: &mut Out, wire: &mut Out) {
         let listens = !conn.hangup && conn.unsent() == 0 && conn.send_failed.is_none();
+        out.clear();
+        if listens && !conn.securing {
+            conn.proto.goodbye(out);
+        }
+        if listens && conn.tls.is_none() && !out.is_empty() {
+            conn.transmit(out, |sock, iov| backend.send(sock, iov));
+        }
         if listens && conn.tls.as_ref().is_some_and(|tls| tls.session.is_ready() && !tls.session.heard_close()) {
-            out.clear();
             out.finish();
             Self::seal(conn, out, wire);
             conn.transmit(wire, |sock, iov| backend.send(sock, iov));

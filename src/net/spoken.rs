@@ -1,7 +1,8 @@
-//! What is spoken on a connection: HTTP/1.1, or nothing but bytes.
+//! What is spoken on a connection: HTTP/1.1, HTTP/2, or nothing but bytes.
 #![forbid(unsafe_code)]
 
 use crate::proto::h1::H1;
+use crate::proto::h2::H2;
 use crate::proto::raw::Raw;
 use crate::proto::{Eof, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub enum Spoken {
     H1(H1),
+    H2(Box<H2>),
     Raw(Raw),
 }
 
@@ -20,6 +22,7 @@ macro_rules! each {
     ($self:expr, $proto:ident => $call:expr) => {
         match $self {
             Spoken::H1($proto) => $call,
+            Spoken::H2($proto) => $call,
             Spoken::Raw($proto) => $call,
         }
     };
@@ -54,6 +57,38 @@ impl Spoken {
         each!(self, p => p.cancel(s, out))
     }
 
+    pub fn credit(&mut self, s: StreamKey, out: &mut Out) {
+        each!(self, p => p.credit(s, out))
+    }
+
+    pub fn body_room(&self, s: StreamKey) -> u64 {
+        each!(self, p => p.body_room(s))
+    }
+
+    pub fn capacity(&self) -> u32 {
+        each!(self, p => p.capacity())
+    }
+
+    pub fn deadline(&self) -> Tick {
+        each!(self, p => p.deadline())
+    }
+
+    pub fn on_deadline(&mut self, now: Tick, out: &mut Out) -> Result<(), Fault> {
+        each!(self, p => p.on_deadline(now, out))
+    }
+
+    /// Many requests may be under way at a time.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Spoken::H2(_))
+    }
+
+    /// The last words on a connection that is closed in order.
+    pub fn goodbye(&mut self, out: &mut Out) {
+        if let Spoken::H2(h2) = self {
+            h2.goodbye(out);
+        }
+    }
+
     pub fn reusable(&self) -> bool {
         each!(self, p => p.reusable())
     }
@@ -62,7 +97,7 @@ impl Spoken {
     pub fn kept_seconds(&self) -> Option<u32> {
         match self {
             Spoken::H1(h1) => h1.kept_seconds(),
-            Spoken::Raw(_) => None,
+            Spoken::H2(_) | Spoken::Raw(_) => None,
         }
     }
 }

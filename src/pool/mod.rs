@@ -19,7 +19,7 @@ mod seats;
 mod waiting;
 pub mod why;
 
-pub use key::{Address, Bind, OriginKey, Scheme};
+pub use key::{Address, Bind, Http, OriginKey, Scheme};
 pub use waiting::WaiterId;
 pub use why::{Gone, Reason};
 
@@ -27,7 +27,7 @@ use crate::mem::{Key, Slab, Table};
 use crate::net::connection::ConnId;
 use crate::proto::Tick;
 use list::List;
-use seats::{Due, OLDER, SHELF, Seat};
+use seats::{Due, OLDER, ROOMY, SHELF, Seat};
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::hash::BuildHasher;
 use waiting::{ALL, NEED, Waiter};
@@ -63,15 +63,43 @@ pub enum Checkout {
 struct Origin {
     key: OriginKey,
     idle: List<SHELF>,
+    roomy: List<ROOMY>,
     waiters: List<ALL>,
     /// Those that want a connection which was never used: they have met a stale one.
     fresh: List<ALL>,
     need: List<NEED>,
     open: u32,
+    /// Of these, dials.
+    dialing: u32,
+    /// A connection may turn out to carry many requests.
+    may_share: bool,
+    /// Requests that a connection carries at a time, as far as is known.
+    places: Option<u32>,
     /// Its place among the hungry.
     hunger: Option<u64>,
     /// Why its last connection went.
     gone: Option<Gone>,
+}
+
+impl Origin {
+    /// Whether another dial is worth a try. Where a connection may carry many requests, that is not known before the first
+    /// one is there; then as many are made as those who wait will fill.
+    fn wants_dial(&self) -> bool {
+        if !self.may_share {
+            return true;
+        }
+        let waiting = self.waiters.len() + self.fresh.len();
+        match self.places {
+            None => self.dialing == 0,
+            Some(0 | 1) => true,
+            Some(places) => u64::from(self.dialing) * u64::from(places) < u64::from(waiting),
+        }
+    }
+
+    /// Whether somebody in need could have a place of its own.
+    fn could_dial(&self, limits: &Limits) -> bool {
+        (self.open < limits.per_origin || !self.idle.is_empty()) && self.wants_dial()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -168,10 +196,14 @@ impl Pool {
         let id = self.origins.insert(Origin {
             key: key.clone(),
             idle: List::default(),
+            roomy: List::default(),
             waiters: List::default(),
             fresh: List::default(),
             need: List::default(),
             open: 0,
+            dialing: 0,
+            may_share: key.may_share(),
+            places: None,
             hunger: None,
             gone,
         });
@@ -205,6 +237,9 @@ impl Pool {
     /// Book a place for a new connection, if there is one.
     pub fn book(&mut self, origin: OriginId) -> Checkout {
         let Some(o) = self.origins.get_mut(origin) else { return Checkout::Wait };
+        if !o.wants_dial() {
+            return Checkout::Wait;
+        }
         let free = o.open < self.limits.per_origin && self.total < self.limits.total;
         let victim = if free {
             None
@@ -218,6 +253,7 @@ impl Pool {
             return Checkout::Wait;
         }
         o.open += 1;
+        o.dialing += 1;
         self.total += 1;
         let victim = victim.and_then(|at| self.seats.get(at as usize)).map(|seat| seat.conn);
         if let Some(conn) = victim {
@@ -233,6 +269,7 @@ impl Pool {
         let free = o.open < self.limits.per_origin && self.total < self.limits.total;
         if free {
             o.open += 1;
+            o.dialing += 1;
             self.total += 1;
         }
         free
@@ -242,6 +279,7 @@ impl Pool {
     pub fn unbook(&mut self, origin: OriginId) {
         if let Some(o) = self.origins.get_mut(origin) {
             o.open -= 1;
+            o.dialing -= 1;
             self.total -= 1;
             self.settle(origin);
         }
@@ -256,7 +294,7 @@ impl Pool {
 
     fn feed(&mut self, origin: OriginId) {
         let Some(o) = self.origins.get_mut(origin) else { return };
-        let could = o.open < self.limits.per_origin || !o.idle.is_empty();
+        let could = o.could_dial(&self.limits);
         let first = o.need.first().filter(|_| could).and_then(|at| self.waiters.at(at)).map(|w| w.turn);
         if first != o.hunger {
             if let Some(turn) = o.hunger {
@@ -300,10 +338,12 @@ impl Pool {
             let o = self.origins.get(id).expect("a key that was just seen");
             assert!(o.idle.len() <= o.open && o.open <= self.limits.per_origin);
             assert!(o.idle.is_empty() || o.waiters.is_empty(), "a waiter beside an idle connection");
+            assert!(o.roomy.is_empty() || o.waiters.is_empty(), "a waiter beside a connection with room");
+            assert!(o.dialing <= o.open);
             let waiters = o.waiters.len() + o.fresh.len();
             assert!(o.open > 0 || waiters > 0, "an origin that nobody needs");
             assert!(o.need.len() <= waiters);
-            let could = o.open < self.limits.per_origin || !o.idle.is_empty();
+            let could = o.could_dial(&self.limits);
             let first = o.need.first().filter(|_| could).and_then(|at| self.waiters.at(at)).map(|w| w.turn);
             assert_eq!(o.hunger, first);
             assert!(first.is_none_or(|turn| self.hungry.get(&turn) == Some(&id)));
@@ -320,6 +360,12 @@ impl Pool {
         assert_eq!(self.by_key.len(), self.origins.len());
         assert_eq!(self.opened - self.counts().closed_in_all(), self.seats.len() as u64);
         assert_eq!(self.seats.iter().filter(|s| s.is_idle()).count(), idle as usize);
+        assert!(self.seats.iter().all(|s| !s.is_idle() || s.used == 0));
+        let roomy = self.seats.iter().filter(|s| s.is_roomy()).count();
+        assert_eq!(
+            roomy,
+            self.origins.keys().filter_map(|id| self.origins.get(id)).map(|o| o.roomy.len() as usize).sum()
+        );
         assert!(self.seats.iter().filter(|s| s.is_idle()).all(|s| s.due == Tick::NEVER || s.listed <= s.due));
     }
 }

@@ -1,6 +1,10 @@
 //! Open connections: which are idle, for how long they may be, and how they go.
 //!
-//! Each open connection has a seat, under the number of its slot. When an idle one is due stands in a heap; an entry that
+//! Each open connection has a seat, under the number of its slot. It counts the requests on it, and how many there may be: one
+//! on HTTP/1.1, as many as the peer allows on HTTP/2. A connection in use that has room for more is on a list of its origin,
+//! the one that has been there longest first: so requests gather on few connections, and the surplus becomes idle.
+//!
+//! When an idle one is due stands in a heap; an entry that
 //! comes up early, because the connection was used meanwhile, is entered anew with the moment that holds by then. So a
 //! connection that is used all the time costs the heap one look for each idle time-out, and not one for each request.
 
@@ -14,6 +18,8 @@ use std::collections::BinaryHeap;
 /// Lists of idle connections: those of an origin, and all; the one that has been idle longest comes first.
 pub(super) const SHELF: usize = 0;
 pub(super) const OLDER: usize = 1;
+/// Connections of an origin that are in use, and have room.
+pub(super) const ROOMY: usize = 2;
 
 /// A server closes after the time that it announces, which is seen here only later: so much earlier we do, or after half
 /// of it if that is more.
@@ -29,12 +35,21 @@ pub(super) struct Seat {
     pub due: Tick,
     /// The earliest entry in the heap.
     pub listed: Tick,
-    links: [Links; 2],
+    /// Requests on it, and the most there may be.
+    pub used: u32,
+    limit: u32,
+    /// It is not to be used again.
+    retired: bool,
+    links: [Links; 3],
 }
 
 impl Seat {
     pub fn is_idle(&self) -> bool {
         self.links[OLDER].is_linked()
+    }
+
+    pub fn is_roomy(&self) -> bool {
+        self.used > 0 && self.used < self.limit && !self.retired
     }
 }
 
@@ -64,8 +79,8 @@ impl PartialOrd for Due {
 }
 
 impl Pool {
-    /// A dial has become a connection.
-    pub fn opened(&mut self, origin: OriginId, conn: ConnId, now: Tick) {
+    /// A dial has become a connection, which carries `limit` requests at a time.
+    pub fn opened(&mut self, origin: OriginId, conn: ConnId, now: Tick, limit: u32) {
         let seat = Seat {
             conn,
             origin,
@@ -73,10 +88,18 @@ impl Pool {
             since: now,
             due: Tick::NEVER,
             listed: Tick::NEVER,
-            links: [Links::NONE; 2],
+            used: 0,
+            limit,
+            retired: false,
+            links: [Links::NONE; 3],
         };
         self.seats.insert(conn.slot as usize, seat);
         self.opened += 1;
+        if let Some(o) = self.origins.get_mut(origin) {
+            o.dialing -= 1;
+            o.places = Some(limit);
+            self.feed(origin);
+        }
     }
 
     fn seat(&mut self, conn: ConnId) -> Option<&mut Seat> {
@@ -89,9 +112,95 @@ impl Pool {
         self.seats.get(at as usize).map(|s| (s.conn, s.since))
     }
 
-    /// A request takes an idle connection.
+    /// A connection in use that has room for another request.
+    pub fn roomy(&self, origin: OriginId) -> Option<ConnId> {
+        let at = self.origins.get(origin)?.roomy.first()?;
+        self.seats.get(at as usize).map(|s| s.conn)
+    }
+
+    /// A request takes a connection, or a place on it.
     pub fn take(&mut self, conn: ConnId) {
         self.unshelve(conn);
+        let Some(seat) = self.seat(conn) else { return };
+        seat.used += 1;
+        // One that carries a single request has no room once it is taken, and is on no list.
+        if seat.limit > 1 {
+            self.relist(conn);
+        }
+    }
+
+    /// A request has left a connection. How many are on it still.
+    pub fn give(&mut self, conn: ConnId) -> u32 {
+        let Some(seat) = self.seat(conn) else { return 0 };
+        seat.used -= 1;
+        let used = seat.used;
+        if seat.links[ROOMY].is_linked() || seat.is_roomy() {
+            self.relist(conn);
+        }
+        used
+    }
+
+    /// Whether nobody uses it, and it is kept.
+    pub fn is_idle(&mut self, conn: ConnId) -> bool {
+        self.seat(conn).is_some_and(|s| s.is_idle())
+    }
+
+    /// Whether it is not to get another request.
+    pub fn is_retired(&mut self, conn: ConnId) -> bool {
+        self.seat(conn).is_some_and(|s| s.retired)
+    }
+
+    /// Requests on a connection.
+    pub fn requests_on(&self, conn: ConnId) -> u32 {
+        self.seats.get(conn.slot as usize).filter(|s| s.conn == conn).map_or(0, |s| s.used)
+    }
+
+    /// Whether it has room for another request.
+    pub fn has_room(&mut self, conn: ConnId) -> bool {
+        self.seat(conn).is_some_and(|s| s.used < s.limit && !s.retired)
+    }
+
+    /// A connection has room for so many requests more.
+    pub fn set_room(&mut self, conn: ConnId, room: u32) {
+        let Some(seat) = self.seat(conn) else { return };
+        let limit = seat.used.saturating_add(room);
+        if seat.limit == limit {
+            return;
+        }
+        seat.limit = limit;
+        let (origin, retired) = (seat.origin, seat.retired);
+        // What a connection that goes allows says nothing of the next one.
+        if room > 0
+            && !retired
+            && let Some(o) = self.origins.get_mut(origin)
+        {
+            o.places = Some(limit);
+            self.feed(origin);
+        }
+        self.relist(conn);
+    }
+
+    /// A connection is not to get another request.
+    pub fn retire(&mut self, conn: ConnId) {
+        if let Some(seat) = self.seat(conn) {
+            seat.retired = true;
+            self.relist(conn);
+        }
+    }
+
+    /// See to it that a connection is on its origin's list if it is in use and has room.
+    fn relist(&mut self, conn: ConnId) {
+        let Some(seat) = self.seat(conn) else { return };
+        let (origin, roomy, listed) = (seat.origin, seat.is_roomy(), seat.links[ROOMY].is_linked());
+        if roomy == listed {
+            return;
+        }
+        let Some(o) = self.origins.get_mut(origin) else { return };
+        if roomy {
+            o.roomy.push_back(&mut self.seats, conn.slot);
+        } else {
+            o.roomy.remove(&mut self.seats, conn.slot);
+        }
     }
 
     fn unshelve(&mut self, conn: ConnId) {
@@ -146,6 +255,7 @@ impl Pool {
     pub fn closed(&mut self, conn: ConnId, why: Gone) {
         let Some(origin) = self.seat(conn).map(|s| s.origin) else { return };
         self.unshelve(conn);
+        self.retire(conn);
         self.seats.remove(conn.slot as usize);
         self.closed[why as usize] += 1;
         self.total -= 1;

@@ -108,6 +108,7 @@ impl Pool {
             list.remove(&mut self.waiters, id.slot);
         }
         self.waiters.remove(id);
+        self.feed(origin);
     }
 
     /// Book a place for whoever has been in need of one longest, of all origins that could have one.

@@ -57,7 +57,41 @@ pub enum Fault {
     TruncatedBody,
     TruncatedChunk,
     TruncatedTrailers,
+    // --- HTTP/2 (RFC 9113); the numbers are codes of section 7
+    /// The peer reset the stream.
+    StreamReset(u32),
+    /// The peer has not looked at the request, and says so: REFUSED_STREAM, or GOAWAY whose last stream is an earlier one.
+    Unprocessed(u32),
+    /// The peer ended the connection, and named an error.
+    GoneAway(u32),
+    /// A message breaks the rules of section 8, or its field section is far over its limit: we reset the stream.
+    Message(u32),
+    /// Frames, field compression or flow control break the rules: we ended the connection.
+    Frame(u32),
+    /// Too many frames that carry nothing (section 10.5).
+    Flood,
+    /// The first bytes are none of HTTP/2.
+    NotHttp2,
+    /// No word came after a PING.
+    Unanswered,
+    /// What HTTP/1.1 could send cannot be said here.
+    Unsendable,
     // --- ours
     /// The owner sent more or less body than it had announced.
     BodyLength,
+}
+
+impl Fault {
+    /// The error code of HTTP/2 behind it; 0 where there is none.
+    pub const fn native(self) -> u32 {
+        match self {
+            Fault::StreamReset(code)
+            | Fault::Unprocessed(code)
+            | Fault::GoneAway(code)
+            | Fault::Message(code)
+            | Fault::Frame(code) => code,
+            Fault::Flood => 0xb,
+            _ => 0,
+        }
+    }
 }

@@ -11,6 +11,7 @@
 pub mod eyeballs;
 pub mod fault;
 pub mod h1;
+pub mod h2;
 pub mod out;
 pub mod raw;
 pub mod route;
@@ -38,7 +39,7 @@ impl Tick {
     }
 }
 
-/// One message exchange on a connection. HTTP/1.1 counts requests, HTTP/2 uses its stream id.
+/// One message exchange on a connection. HTTP/1.1 counts requests, HTTP/2 the places of its streams, which are used again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct StreamKey(pub u32);
 
@@ -181,6 +182,10 @@ pub trait Sink {
     fn end(&mut self, s: StreamKey);
     /// This stream failed; the connection goes on. A fault of the connection is an error of `recv` or `eof` instead.
     fn failed(&mut self, s: StreamKey, why: Fault);
+    /// The input of this `recv`, as memory that the protocol may hold on to; `None` from a sink that does not own it.
+    fn keep(&mut self, _input: &[u8]) -> Option<Bytes> {
+        None
+    }
     /// `Protocol::body_room` is no longer 0, where it was when the stream was opened or after a `body`.
     fn writable(&mut self, s: StreamKey);
 }
@@ -194,7 +199,7 @@ pub enum Cancelled {
     Close,
 }
 
-/// One connection's protocol. Met by `h1::H1` and, later, by the HTTP/2 engine and WebSocket.
+/// One connection's protocol. Met by `h1::H1`, `h2::H2` and `raw::Raw`.
 ///
 /// All methods are pure in the sense of the room: output is appended to `out`, upcalls go to `sink`. The methods without a
 /// sink have upcalls too, in HTTP/2 (credit lets go of data that was held back, a cancelled stream makes room for
@@ -230,9 +235,8 @@ pub trait Protocol {
     /// The peer closed its side after everything that was fed. `Ok` when the message in progress, if any, may end so.
     fn eof(&mut self, now: Tick, how: Eof, sink: &mut impl Sink) -> Result<(), Fault>;
 
-    /// `n` bytes that `Sink::data` reported are consumed, or `Sink::credit` grew (`n` may be 0 then). HTTP/2 makes
-    /// WINDOW_UPDATE of them, and goes on with what it holds back; more than was reported is cut off.
-    fn credit(&mut self, s: StreamKey, n: u64, out: &mut Out);
+    /// `Sink::credit` grew: what was held back for want of it can go on.
+    fn credit(&mut self, s: StreamKey, out: &mut Out);
 
     fn cancel(&mut self, s: StreamKey, out: &mut Out) -> Cancelled;
 

@@ -65,7 +65,7 @@ impl Protocol for Raw {
         }
     }
 
-    fn credit(&mut self, _: StreamKey, _: u64, _: &mut Out) {}
+    fn credit(&mut self, _: StreamKey, _: &mut Out) {}
 
     fn cancel(&mut self, _: StreamKey, _: &mut Out) -> Cancelled {
         Cancelled::Close

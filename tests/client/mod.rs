@@ -12,7 +12,7 @@ use chttpcore::net::backend::Address;
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Record, Script};
 use chttpcore::net::descriptors::Held;
 use chttpcore::net::resolver::Resolver;
-use chttpcore::pool::{self, Bind, OriginKey, Reason, Scheme};
+use chttpcore::pool::{self, Bind, Http, OriginKey, Reason, Scheme};
 use chttpcore::proto::BodyLen;
 use chttpcore::proto::h1::encode::{self, EncodedHead, Spec};
 use chttpcore::proto::tls::Tls;
@@ -80,6 +80,7 @@ pub struct Ask {
     pub to: Option<Address>,
     pub bind: Bind,
     pub tls: Option<Arc<Tls>>,
+    pub http: Http,
 }
 
 #[derive(Clone)]
@@ -112,6 +113,7 @@ pub fn ask(method: &'static str, url: &str) -> Ask {
         to: None,
         bind: Bind::default(),
         tls: None,
+        http: Http::default(),
     }
 }
 
@@ -164,6 +166,7 @@ impl Ask {
             to: self.to.clone(),
             bind: self.bind.clone(),
             tls: self.tls.clone(),
+            http: self.http,
         };
         Box::new(Request {
             token,

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod idle;
+pub mod nghttpd;
 pub mod nginx;
 pub mod openssl;
 pub mod server;
@@ -12,6 +13,7 @@ pub mod tls;
 pub mod transfer;
 
 pub use client::{Client, Drive, Request};
+pub use nghttpd::Nghttpd;
 pub use nginx::Nginx;
 pub use tls::{Tls, Value};
 

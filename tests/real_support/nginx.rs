@@ -32,6 +32,11 @@ impl Nginx {
         Nginx::launch("https", " ssl", &format!("error_page 497 =200 /ready;\n{locations}"), files)
     }
 
+    /// And with HTTP/2.
+    pub fn secure_h2(locations: &str, files: &[(&str, &[u8])]) -> Nginx {
+        Nginx::launch("https", " ssl http2", &format!("error_page 497 =200 /ready;\n{locations}"), files)
+    }
+
     fn launch(scheme: &'static str, listen: &str, locations: &str, files: &[(&str, &[u8])]) -> Nginx {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -60,6 +60,7 @@ pub fn request(engine: &Client, port: u16, path: &str, unix: Option<&Path>) -> B
             to,
             bind: Bind::default(),
             tls: None,
+            http: Default::default(),
         },
         body: Source::None,
         collect: true,

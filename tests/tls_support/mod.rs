@@ -159,7 +159,7 @@ pub struct Client {
 
 impl Client {
     pub fn new(tls: &Arc<Tls>, host: &str) -> Client {
-        let session = tls.session(host).unwrap();
+        let session = tls.session(host, chttpcore::proto::tls::For::Raw).unwrap();
         let (input, plain, sends) = (Vec::new(), Vec::new(), Vec::new());
         Client { session, input, plain, says: Out::new(), sends, finished: false }
     }

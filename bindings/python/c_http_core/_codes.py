@@ -89,6 +89,12 @@ __all__ = [
     "TruncatedChunkError",
     "TruncatedTrailersError",
     "BodyLengthError",
+    "H2StreamResetError",
+    "H2MessageError",
+    "H2ProtocolError",
+    "H2FloodError",
+    "H2NotSpokenError",
+    "H2UnsendableError",
     "PoolTimeout",
     "DNSTimeout",
     "ConnectTimeout",
@@ -97,9 +103,12 @@ __all__ = [
     "FirstByteTimeout",
     "ReadTimeout",
     "TotalTimeout",
+    "PingTimeout",
     "ExchangeCancelledError",
     "EngineClosedError",
     "ConnectionLostError",
+    "H2UnprocessedError",
+    "H2GoawayError",
     "OutOfMemoryError",
     "PanicError",
     "ForkedError",
@@ -615,6 +624,50 @@ class BodyLengthError(LocalProtocolError):
     name = "CHTTP_E_BODY_LENGTH"
 
 
+class H2StreamResetError(RemoteProtocolError):
+    """The peer reset the stream; native is its error code (RFC 9113 section 7)."""
+
+    code = -641
+    name = "CHTTP_E_H2_STREAM_RESET"
+
+
+class H2MessageError(RemoteProtocolError):
+    """A message breaks the rules of HTTP/2, or its head is far over its limit: the stream was reset (RFC 9113
+    section 8.1.1)."""
+
+    code = -642
+    name = "CHTTP_E_H2_MESSAGE"
+
+
+class H2ProtocolError(RemoteProtocolError):
+    """Frames, field compression or flow control break the rules of HTTP/2: the connection was closed (RFC 9113
+    section 5.4.1)."""
+
+    code = -643
+    name = "CHTTP_E_H2_PROTOCOL"
+
+
+class H2FloodError(RemoteProtocolError):
+    """The peer sends too many frames that carry nothing: the connection was closed (RFC 9113 section 10.5)."""
+
+    code = -644
+    name = "CHTTP_E_H2_FLOOD"
+
+
+class H2NotSpokenError(RemoteProtocolError):
+    """HTTP/2 was demanded, and the peer does not speak it (RFC 9113 section 3)."""
+
+    code = -645
+    name = "CHTTP_E_H2_NOT_SPOKEN"
+
+
+class H2UnsendableError(RemoteProtocolError):
+    """The request cannot be said in HTTP/2."""
+
+    code = -646
+    name = "CHTTP_E_H2_UNSENDABLE"
+
+
 class PoolTimeout(TimeoutException):
     """No connection became free in time."""
 
@@ -671,6 +724,13 @@ class TotalTimeout(TimeoutException):
     name = "CHTTP_E_TIMEOUT_TOTAL"
 
 
+class PingTimeout(TimeoutException):
+    """No word came from the peer after a PING (HTTP/2)."""
+
+    code = -709
+    name = "CHTTP_E_TIMEOUT_PING"
+
+
 class ExchangeCancelledError(NetworkError):
     """The exchange was cancelled."""
 
@@ -690,6 +750,21 @@ class ConnectionLostError(NetworkError):
 
     code = -803
     name = "CHTTP_E_CONNECTION_LOST"
+
+
+class H2UnprocessedError(NetworkError):
+    """The peer has not looked at the request, and said so (HTTP/2: REFUSED_STREAM or GOAWAY); it is safe to send
+    it again."""
+
+    code = -804
+    name = "CHTTP_E_H2_UNPROCESSED"
+
+
+class H2GoawayError(NetworkError):
+    """The peer ended the connection with an error of its own; native is its code (HTTP/2: GOAWAY)."""
+
+    code = -805
+    name = "CHTTP_E_H2_GOAWAY"
 
 
 class OutOfMemoryError(ResourceError):
@@ -821,6 +896,12 @@ BY_CODE: dict[int, type[RequestError]] = {
     -626: TruncatedChunkError,
     -627: TruncatedTrailersError,
     -628: BodyLengthError,
+    -641: H2StreamResetError,
+    -642: H2MessageError,
+    -643: H2ProtocolError,
+    -644: H2FloodError,
+    -645: H2NotSpokenError,
+    -646: H2UnsendableError,
     -701: PoolTimeout,
     -702: DNSTimeout,
     -703: ConnectTimeout,
@@ -829,9 +910,12 @@ BY_CODE: dict[int, type[RequestError]] = {
     -706: FirstByteTimeout,
     -707: ReadTimeout,
     -708: TotalTimeout,
+    -709: PingTimeout,
     -801: ExchangeCancelledError,
     -802: EngineClosedError,
     -803: ConnectionLostError,
+    -804: H2UnprocessedError,
+    -805: H2GoawayError,
     -901: OutOfMemoryError,
     -902: PanicError,
     -903: ForkedError,

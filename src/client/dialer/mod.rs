@@ -25,7 +25,7 @@ use crate::net::connection::ConnId;
 use crate::net::reactor::Io;
 use crate::net::resolver::{Answer, literal};
 use crate::net::secure::Insecure;
-use crate::pool::{Checkout, OriginId, OriginKey, Scheme};
+use crate::pool::{Checkout, Http, OriginId, OriginKey, Scheme};
 use crate::proto::eyeballs::{Family, Race, Step};
 use crate::proto::{Tick, tls};
 use dial::{Attempt, Dial, Handshake};
@@ -250,7 +250,15 @@ impl Client {
         let dial = self.dialer.dials.get_mut(id).expect("found by the caller");
         let conn = dial.securing.expect("it is connected");
         let session = match self.pool.key(dial.origin) {
-            Some(OriginKey { host, tls: Some(tls), .. }) => tls.session(host),
+            Some(OriginKey { host, tls: Some(tls), scheme, http, .. }) => {
+                let what_for = match (scheme, http) {
+                    (Scheme::Raw, _) => tls::For::Raw,
+                    (_, Http::Agreed) => tls::For::Http,
+                    (_, Http::One) => tls::For::Http1,
+                    (_, Http::Two) => tls::For::Http2,
+                };
+                tls.session(host, what_for)
+            }
             // Not a byte in the clear, whoever has forgotten the settings.
             _ => Err(tls::Error {
                 kind: tls::Kind::Handshake,
@@ -340,10 +348,25 @@ impl Client {
 
     /// A connection can be used, and its dial is over: whoever has waited longest goes on with it.
     fn established<B: Backend>(&mut self, io: &mut Io<B>, id: Key, conn: ConnId) {
+        let origin = self.dialer.dials.get(id).expect("found by the caller").origin;
+        let chose_h2 = io.conn(conn).and_then(|c| c.agreed()).map(|agreed| agreed.is_h2());
+        let http = self.pool.key(origin).map_or(Http::One, |key| if key.may_share() { key.http } else { Http::One });
+        let speaks_h2 = match (http, chose_h2) {
+            // It was offered nothing else, and chose nothing.
+            (Http::Two, Some(false)) => {
+                io.close(conn, false);
+                self.tally.connect_failures += 1;
+                return self.dial_failed(io, id, Cause::code(e::CHTTP_E_H2_NOT_SPOKEN));
+            }
+            (Http::Two, _) => true,
+            (Http::Agreed, chose_h2) => chose_h2 == Some(true),
+            (Http::One, _) => false,
+        };
+        let places = if speaks_h2 { self.share(io, conn) } else { 1 };
         let dial = self.take_dial(io, id).expect("found by the caller");
         self.tally.connections_opened += 1;
         let now = io.now();
-        self.pool.opened(dial.origin, conn, now);
+        self.pool.opened(dial.origin, conn, now, places);
         let took = |from: Option<Tick>, to: Option<Tick>| Some(to?.0.saturating_sub(from?.0).max(1));
         if let Some(xid) = dial.owner
             && let Some(exchange) = self.exchange(xid)
@@ -383,6 +406,10 @@ impl Client {
                 self.pool.need(waiter);
             }
             self.watch(io, xid);
+            self.refill(io);
+        }
+        if http != Http::One {
+            // It is known now what a connection carries: those who waited for that may have dials of their own.
             self.refill(io);
         }
         self.move_up(io);
@@ -501,6 +528,7 @@ impl Client {
         self.refilling = true;
         while let Some((origin, xid, found)) = self.pool.book_next() {
             if let Checkout::EvictAndDial(idle) = found {
+                self.close_lanes(io, idle);
                 io.close(idle, false);
             }
             self.dial_for(io, origin, xid);

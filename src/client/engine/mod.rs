@@ -201,7 +201,7 @@ impl<B: Backend> Engine<B> {
         let calling = Calling::new(mail.clone());
         let ids = Arc::new(Ids::new(mail.clone(), settings.exchanges_max, first));
         let dialer = Dialer::new(Names::new(mail.clone(), resolver, settings.dns_cache_ns));
-        let io = Io::new(backend, Arc::new(settings.h1.clone()));
+        let io = Io::new(backend, Arc::new(settings.h1.clone()), Arc::new(settings.h2()));
         let looked_at = AtomicU64::new(io.now().0);
         let engine = Arc::new_cyclic(|engine: &Weak<Engine<B>>| Engine {
             core: Mutex::new(Core::new(
@@ -602,6 +602,7 @@ impl<B: Backend> Engine<B> {
             core.io.tick();
             core.read_mail(&self.mail);
             work(core);
+            core.talk();
             core.publish();
         }));
         if outcome.is_err() && self.state.swap(DOWN, Ordering::SeqCst) != DOWN {

@@ -240,7 +240,7 @@ impl Protocol for H1 {
         }
     }
 
-    fn credit(&mut self, _: StreamKey, _: u64, _: &mut Out) {}
+    fn credit(&mut self, _: StreamKey, _: &mut Out) {}
 
     fn cancel(&mut self, s: StreamKey, _: &mut Out) -> Cancelled {
         if self.is_open(s) {

@@ -80,6 +80,11 @@ impl Agreed {
         )
     }
 
+    /// The peer chose HTTP/2.
+    pub fn is_h2(&self) -> bool {
+        self.alpn == Alpn::H2
+    }
+
     /// Empty if the peer chose no application protocol.
     pub fn alpn(&self) -> &'static CStr {
         match self.alpn {

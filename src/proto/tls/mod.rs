@@ -64,8 +64,8 @@ pub struct Settings {
     pub identity: Option<Identity>,
     /// Sent (SNI) and verified instead of the URL's host.
     pub server_name: Option<String>,
-    /// Application protocols to offer (RFC 7301), the best first. Empty for none.
-    pub alpn: Vec<Vec<u8>>,
+    /// Application protocols to offer (RFC 7301), the best first; empty for none. `None` for what the connection is for.
+    pub alpn: Option<Vec<Vec<u8>>>,
     pub min: Version,
     pub max: Version,
     /// Trust everybody. Only the handshake's signature is checked, and pins against the peer's own key.
@@ -90,7 +90,7 @@ impl Default for Settings {
             roots: Vec::new(),
             identity: None,
             server_name: None,
-            alpn: vec![b"http/1.1".to_vec()],
+            alpn: None,
             min: Version::Tls12,
             max: Version::Tls13,
             insecure: false,
@@ -149,7 +149,22 @@ pub struct Tls {
     identity: Option<Identity>,
     sessions: usize,
     key_log: Option<fn() -> Arc<dyn KeyLog>>,
+    alpn: Option<Vec<Vec<u8>>>,
 }
+
+/// What a connection is for, which decides what ALPN offers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum For {
+    /// HTTP, in the better version that the peer speaks.
+    Http,
+    Http1,
+    Http2,
+    /// Bytes.
+    Raw,
+}
+
+const H2: &[u8] = b"h2";
+const HTTP_1_1: &[u8] = b"http/1.1";
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,7 +207,7 @@ impl Tls {
         if !insecure && roots.iter().all(|r| r.is_empty()) {
             return Err(Invalid::new(What::Roots, "there is no authority to trust"));
         }
-        check_alpn(&alpn)?;
+        check_alpn(alpn.as_deref().unwrap_or_default())?;
         let name = server_name.map(|text| parse_name(&text).ok_or_else(|| no_server(&text))).transpose()?;
         let provider = Arc::new(provider::provider(post_quantum));
         let verifier = Arc::new(Verifier {
@@ -213,12 +228,11 @@ impl Tls {
             .map_err(|error| Invalid::new(What::Versions, error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone());
-        let mut config = match &identity {
+        let config = match &identity {
             Some(identity) => builder.with_client_cert_resolver(Arc::new(parse_identity(identity, &provider)?)),
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = alpn;
-        Ok(Tls::finish(config, verifier, name, identity, sessions, key_log))
+        Ok(Tls::finish(config, verifier, name, identity, sessions, key_log, alpn))
     }
 
     /// What no two of them share.
@@ -229,6 +243,7 @@ impl Tls {
         identity: Option<Identity>,
         sessions: usize,
         key_log: Option<fn() -> Arc<dyn KeyLog>>,
+        alpn: Option<Vec<Vec<u8>>>,
     ) -> Tls {
         static IDS: AtomicU64 = AtomicU64::new(1);
         let store = (sessions > 0).then(|| Arc::new(Store::new(sessions)));
@@ -240,7 +255,7 @@ impl Tls {
             config.key_log = key_log();
         }
         let id = IDS.fetch_add(1, Ordering::Relaxed);
-        Tls { id, config: Arc::new(config), verifier, store, name, identity, sessions, key_log }
+        Tls { id, config: Arc::new(config), verifier, store, name, identity, sessions, key_log, alpn }
     }
 
     /// The same settings for a forked child, where a lock of these may be held for ever. Without sessions: a ticket is for one
@@ -255,7 +270,8 @@ impl Tls {
             // It was parsed before.
             config.client_auth_cert_resolver = Arc::new(key);
         }
-        Tls::finish(config, verifier, self.name.clone(), self.identity.clone(), self.sessions, self.key_log)
+        let (name, identity) = (self.name.clone(), self.identity.clone());
+        Tls::finish(config, verifier, name, identity, self.sessions, self.key_log, self.alpn.clone())
     }
 
     /// Different from that of every other `Tls` of the process.
@@ -275,13 +291,29 @@ impl Tls {
 
     /// A session with `host`: a name, or an address as a URL has it. An address is verified as such, and not sent as a name
     /// (RFC 6066 section 3).
-    pub fn session(self: &Arc<Tls>, host: &str) -> Result<Session, Error> {
+    pub fn session(self: &Arc<Tls>, host: &str, what_for: For) -> Result<Session, Error> {
         let name = self.name.clone().or_else(|| parse_name(host));
         let name = name.ok_or_else(|| {
             let why = format!("\"{}\" is no name that a certificate can be for", host.escape_debug());
             Error::new(Kind::CertName, why)
         })?;
-        Session::new(self.clone(), host, name)
+        Session::new(self.clone(), host, name, self.offer(what_for))
+    }
+
+    /// Whether a peer that speaks HTTP/2 will choose it.
+    pub fn offers_h2(&self) -> bool {
+        self.alpn.as_ref().is_none_or(|list| list.iter().any(|name| name == H2))
+    }
+
+    fn offer(&self, what_for: For) -> Vec<Vec<u8>> {
+        let without_h2 = |list: &[Vec<u8>]| list.iter().filter(|name| *name != H2).cloned().collect();
+        match (what_for, &self.alpn) {
+            (For::Http2, _) => vec![H2.to_vec()],
+            (For::Http1, Some(list)) => without_h2(list),
+            (_, Some(list)) => list.clone(),
+            (For::Http, None) => vec![H2.to_vec(), HTTP_1_1.to_vec()],
+            (For::Http1 | For::Raw, None) => vec![HTTP_1_1.to_vec()],
+        }
     }
 }
 

@@ -71,8 +71,13 @@ pub struct Info<'a> {
 }
 
 impl Session {
-    pub(super) fn new(tls: Arc<Tls>, host: &str, name: ServerName<'static>) -> Result<Session, Error> {
-        let conn = UnbufferedClientConnection::new(tls.config.clone(), name)
+    pub(super) fn new(
+        tls: Arc<Tls>,
+        host: &str,
+        name: ServerName<'static>,
+        alpn: Vec<Vec<u8>>,
+    ) -> Result<Session, Error> {
+        let conn = UnbufferedClientConnection::new_with_alpn(tls.config.clone(), name, alpn)
             .map_err(|error| explain(&error, host, Stage::Hello, &[]))?;
         Ok(Session { conn, tls, host: host.into(), ready: false, heard_close: false, failed: None, untold: false })
     }
