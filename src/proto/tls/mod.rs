@@ -12,6 +12,7 @@ mod describe;
 mod error;
 mod in_place;
 mod pin;
+mod proven;
 mod provider;
 mod roots;
 mod session;
@@ -216,6 +217,7 @@ impl Tls {
             pins,
             insecure,
             algorithms: provider.signature_verification_algorithms,
+            for_chains: proven::for_chains(provider.signature_verification_algorithms),
             sha256: provider::sha256(),
             reasons: Mutex::default(),
         });

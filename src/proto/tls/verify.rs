@@ -11,7 +11,7 @@ use super::roots::Roots;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::hash::Hash;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, SignatureVerificationAlgorithm, UnixTime};
 use rustls::{CertRevocationListError, CertificateError, DigitallySignedStruct, Error as Rustls, SignatureScheme};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +43,8 @@ pub(super) struct Verifier {
     /// Chain, name, time and revocation are not looked at.
     pub(super) insecure: bool,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
+    /// The same, for the signatures in a chain.
+    pub(super) for_chains: &'static [&'static dyn SignatureVerificationAlgorithm],
     pub(super) sha256: &'static dyn Hash,
     pub(super) reasons: Mutex<Vec<(Thread, Error)>>,
 }
@@ -68,6 +70,7 @@ impl Verifier {
             pins: self.pins.clone(),
             insecure: self.insecure,
             algorithms: self.algorithms,
+            for_chains: self.for_chains,
             sha256: self.sha256,
             reasons: Mutex::default(),
         }
@@ -105,7 +108,7 @@ impl Verifier {
                     .build()
             });
             let verified = leaf.verify_for_usage(
-                self.algorithms.all,
+                self.for_chains,
                 roots.anchors(),
                 intermediates,
                 now,
