@@ -60,6 +60,9 @@ async def hold_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     change = asyncio.Condition()
     size = 0
 
+    def has_room() -> bool:
+        return size < UNDER_WAY
+
     async def deliver() -> None:
         nonlocal size
         while True:
@@ -79,7 +82,7 @@ async def hold_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         while True:
             piece = await reader.read(1 << 18)
             async with change:
-                await change.wait_for(lambda: size < UNDER_WAY)
+                await change.wait_for(has_room)
                 pieces.append((time.monotonic() + ONE_WAY_S, piece))
                 size += len(piece)
                 change.notify_all()
@@ -144,8 +147,8 @@ def main() -> None:
             for title, (path, ports, more) in rows.items():
                 times: dict[bool, list[float]] = {False: [], True: []}
                 for _ in range(args.reps):
-                    for h2 in times:
-                        times[h2].append(once(ports[h2], path, h2, args, more))
+                    for h2, seconds in times.items():
+                        seconds.append(once(ports[h2], path, h2, args, more))
                 first, second = (statistics.median(times[h2]) for h2 in (False, True))
                 print(f"| {title} | {first:.3f} | {second:.3f} | {second / first:.2f} |", flush=True)
         finally:

@@ -123,7 +123,7 @@ impl Loop {
             let [answers, errors, ticks] = self.run(&plain.url("/delay/100"), &["20", io_threads, "30000", "5"]);
             assert_eq!((answers, errors), (20, 0), "io_threads {io_threads}");
             // Five rounds of 100 ms hold 100 ticks of 5 ms. A loop that is blocked until an answer comes has at most 20.
-            assert!(ticks >= 40, "{ticks} ticks: the loop was blocked (io_threads {io_threads})");
+            assert!(ticks > 25, "{ticks} ticks: the loop was blocked (io_threads {io_threads})");
 
             let many = self.run(&plain.url("/bytes/1000"), &["1000", io_threads, "30000", "0"]);
             assert_eq!(many, [1000, 0, 0], "io_threads {io_threads}");

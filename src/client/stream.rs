@@ -118,7 +118,7 @@ impl Client {
         io.transmit(conn);
         let session = match (name, self.pool.key(exchange.origin)) {
             (Some(name), _) => tls.session(name, For::Raw),
-            (None, Some(key)) => tls.session(&key.host, For::Raw),
+            (None, Some(key)) => tls.session(key.host.clone(), For::Raw),
             (None, None) => return Err(GONE),
         };
         exchange.enter(Phase::Securing, now);

@@ -110,8 +110,8 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
         Scheme::Http | Scheme::Raw => None,
         Scheme::Https => Some(tls.map_or_else(|| engine.tls(), Ok)?.clone()),
     };
-    let mut host: Box<str> = url.host().into();
-    host.make_ascii_lowercase();
+    let mut host: Arc<str> = url.host().into();
+    Arc::get_mut(&mut host).expect("nobody has it yet").make_ascii_lowercase();
     let http = match (r.flags & CHTTP_REQ_HTTP1 != 0, r.flags & CHTTP_REQ_HTTP2 != 0) {
         (true, true) => {
             let rule = "flags: CHTTP_REQ_HTTP1 and CHTTP_REQ_HTTP2 contradict each other";

@@ -25,7 +25,8 @@ pub enum Http {
 pub struct OriginKey {
     pub scheme: Scheme,
     /// Lower case, without brackets.
-    pub host: Box<str>,
+    /// Shared with the sessions of TLS.
+    pub host: Arc<str>,
     pub port: u16,
     /// An address that stands in for host and port.
     pub to: Option<Address>,

@@ -257,7 +257,7 @@ impl Client {
                     (_, Http::One) => tls::For::Http1,
                     (_, Http::Two) => tls::For::Http2,
                 };
-                tls.session(host, what_for)
+                tls.session(host.clone(), what_for)
             }
             // Not a byte in the clear, whoever has forgotten the settings.
             _ => Err(tls::Error {

@@ -293,8 +293,9 @@ impl Tls {
 
     /// A session with `host`: a name, or an address as a URL has it. An address is verified as such, and not sent as a name
     /// (RFC 6066 section 3).
-    pub fn session(self: &Arc<Tls>, host: &str, what_for: For) -> Result<Session, Error> {
-        let name = self.name.clone().or_else(|| parse_name(host));
+    pub fn session(self: &Arc<Tls>, host: impl Into<Arc<str>>, what_for: For) -> Result<Session, Error> {
+        let host = host.into();
+        let name = self.name.clone().or_else(|| parse_name(&host));
         let name = name.ok_or_else(|| {
             let why = format!("\"{}\" is no name that a certificate can be for", host.escape_debug());
             Error::new(Kind::CertName, why)

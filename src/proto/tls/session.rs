@@ -37,10 +37,11 @@ pub struct Session {
     conn: UnbufferedClientConnection,
     tls: Arc<Tls>,
     /// As the request has it: for the words of errors.
-    host: Box<str>,
+    host: Arc<str>,
     ready: bool,
     heard_close: bool,
-    failed: Option<Error>,
+    /// Boxed: connections that have not failed are kept by the ten thousand.
+    failed: Option<Box<Error>>,
     /// The failure was found behind plaintext that had to be handed out first.
     untold: bool,
 }
@@ -73,13 +74,13 @@ pub struct Info<'a> {
 impl Session {
     pub(super) fn new(
         tls: Arc<Tls>,
-        host: &str,
+        host: Arc<str>,
         name: ServerName<'static>,
         alpn: Vec<Vec<u8>>,
     ) -> Result<Session, Error> {
         let conn = UnbufferedClientConnection::new_with_alpn(tls.config.clone(), name, alpn)
-            .map_err(|error| explain(&error, host, Stage::Hello, &[]))?;
-        Ok(Session { conn, tls, host: host.into(), ready: false, heard_close: false, failed: None, untold: false })
+            .map_err(|error| explain(&error, &host, Stage::Hello, &[]))?;
+        Ok(Session { conn, tls, host, ready: false, heard_close: false, failed: None, untold: false })
     }
 
     /// The handshake is done: the protocol may speak.
@@ -160,7 +161,7 @@ impl Session {
     pub fn open(&mut self, input: &mut [u8], plain: &mut [u8], out: &mut Out) -> Result<Opened, Error> {
         if let Some(error) = &self.failed {
             self.untold = false;
-            return Err(error.clone());
+            return Err(Error::clone(error));
         }
         let mut done = Opened::default();
         loop {
@@ -227,16 +228,16 @@ impl Session {
             // RFC 8446 section 6.1: what comes after it is to be ignored.
             done.used = input.len();
             if !self.ready {
-                self.failed = Some(closed(&self.host, self.stage()));
+                self.failed = Some(Box::new(closed(&self.host, self.stage())));
             }
         }
         if input.len() - done.used > PARTIAL_MAX {
             let message = format!("\"{}\" cut a handshake message into too many records", self.host);
-            self.failed = Some(Error::new(Kind::Protocol, message));
+            self.failed = Some(Box::new(Error::new(Kind::Protocol, message)));
             self.untold = done.plain > 0;
         }
         match &self.failed {
-            Some(error) if !self.untold => Err(error.clone()),
+            Some(error) if !self.untold => Err(Error::clone(error)),
             _ => Ok(done),
         }
     }
@@ -265,7 +266,7 @@ impl Session {
         plain.clear();
         failed.map_err(|error| {
             let message = format!("what is to be sent to \"{}\" cannot be enciphered: {error}", self.host);
-            self.failed.insert(Error::new(Kind::Handshake, message)).clone()
+            Error::clone(self.failed.insert(Box::new(Error::new(Kind::Handshake, message))))
         })
     }
 
@@ -289,8 +290,8 @@ impl Session {
             encode(data, out);
         }
         self.untold = done.plain > 0;
-        let told = self.failed.insert(told);
-        if self.untold { Ok(done) } else { Err(told.clone()) }
+        let told = self.failed.insert(Box::new(told));
+        if self.untold { Ok(done) } else { Err(Error::clone(told)) }
     }
 }
 
