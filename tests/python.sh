@@ -29,7 +29,7 @@ lint)
     python_files | xargs -d '\n' "$venv/bin/ruff" check --quiet
     "$venv/bin/ruff" format --quiet --check bindings/python tools/python --config bindings/python/pyproject.toml
     # Two directories may each have a `demo.py`: module names are paths, except for the binding's package and tests.
-    python_files | MYPYPATH=bindings/python:bindings/python/tests:tests/ctypes xargs -d '\n' \
+    python_files | MYPYPATH=bench:bindings/python:bindings/python/tests:tests/ctypes xargs -d '\n' \
         "$venv/bin/mypy" --strict --explicit-package-bases --no-error-summary --cache-dir build/mypy
     ;;
 test)
