@@ -14,13 +14,18 @@ import sys
 import weakref
 from collections.abc import Generator
 from contextlib import suppress
-from typing import Any, Callable, Protocol
+from contextvars import Context
+from typing import Any, Callable, ClassVar, Protocol
+from weakref import ref
 
 from ._codes import ForkedError
-from ._engine import Engine, let_go
+from ._engine import BATCH, Engine, let_go
 from ._exchange import Exchange, Waiter
 from ._failures import failure
+from ._ffi import lib
 from ._records import EVENT
+
+EVENT_SIZE = EVENT.size
 
 __all__ = ["AsyncEngine", "Loop", "engine_here", "running_loop"]
 
@@ -29,8 +34,66 @@ class Awaitable(Waiter, Protocol):
     def __await__(self) -> Generator[Any, Any, None]: ...
 
 
+class Waiting:
+    """What a task of asyncio's sleeps on, as on a future (`asyncio.isfuture`).
+
+    A callback of the loop that wakes it goes on with the task itself. A future has the loop call the task in its next
+    turn, and such a turn costs as much as all that this package does for an answer. It tells of nothing: whoever was
+    woken looks at the exchange, and sleeps again if there was no news.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "context", "step")
+
+    #: Of the class that a loop has of this one: asking for the running loop is a system call in some Pythons.
+    get_loop: ClassVar[Callable[[], asyncio.AbstractEventLoop | None]]
+    # What the task calls when it goes on; it takes None.
+    result = type(None)
+
+    context: Context
+    #: The task's, while it sleeps.
+    step: Callable[..., object] | None
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        self.step = None
+        self._asyncio_future_blocking = True
+        sleep: Any = iter((self,))
+        return sleep  # type: ignore[no-any-return]
+
+    def add_done_callback(self, step: Callable[..., object], *, context: Context) -> None:
+        self.step = step
+        self.context = context
+
+    def wake(self) -> None:
+        step = self.step
+        if step is not None:
+            self.step = None
+            self.context.run(step, self)
+
+    def done(self) -> bool:
+        return self.step is None
+
+    def set_result(self, _: None = None, /) -> None:
+        step = self.step
+        if step is not None:
+            self.step = None
+            loop = type(self).get_loop()
+            if loop is not None:
+                loop.call_soon(step, self, context=self.context)
+
+    def cancel(self, msg: object = None) -> bool:
+        """The task wants to be cancelled: let it go on, and see for itself."""
+        self.set_result()
+        return False
+
+
 class Loop(Protocol):
     """What is needed of an event loop."""
+
+    #: What `current` tells of this very loop.
+    home: object
+
+    def current(self) -> object:
+        """What runs the caller, by the same kind of library."""
 
     def runs_here(self) -> bool:
         """Whether the caller is run by this very loop."""
@@ -57,14 +120,13 @@ class Loop(Protocol):
 class AsyncioLoop:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.waiter = loop.create_future
+        self.home: object = loop
+        self.waiter: Callable[[], Awaitable] = type("Waiting", (Waiting,), {"__slots__": (), "get_loop": ref(loop)})
+        self.current = asyncio._get_running_loop
         self.is_over = loop.is_closed
 
     def runs_here(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self.loop
-        except RuntimeError:
-            return False
+        return self.current() is self.loop
 
     def watch(self, fd: int, readable: Callable[[], object]) -> None:
         self.loop.add_reader(fd, readable)
@@ -107,6 +169,9 @@ class TrioWaiter:
     def set_result(self, _: None, /) -> None:
         self.event.set()
 
+    def wake(self) -> None:
+        self.event.set()
+
     def __await__(self) -> Generator[Any, Any, None]:
         yield from self.event.wait().__await__()
 
@@ -114,16 +179,19 @@ class TrioWaiter:
 class TrioLoop:
     def __init__(self, trio: Any) -> None:
         self.trio = trio
-        self.token = trio.lowlevel.current_trio_token()
-        self.soon = self.token.run_sync_soon
+        self.home = trio.lowlevel.current_trio_token()
+        self.soon = self.home.run_sync_soon
         self.over = False
         self.watched: set[int] = set()
 
-    def runs_here(self) -> bool:
+    def current(self) -> object:
         try:
-            return bool(self.trio.lowlevel.current_trio_token() is self.token)
+            return self.trio.lowlevel.current_trio_token()
         except RuntimeError:
-            return False
+            return None
+
+    def runs_here(self) -> bool:
+        return self.current() is self.home
 
     def is_over(self) -> bool:
         return self.over
@@ -189,7 +257,7 @@ class Reader:
         self.busy: AsyncEngine | None = None
 
     def __call__(self) -> None:
-        engine = self.engine()
+        engine = self.busy or self.engine()
         if engine is not None:
             engine.drain()
 
@@ -259,6 +327,8 @@ class AsyncEngine(Engine):
         self.loop = loop
         #: Makes what a task sleeps on until there is news of its exchange.
         self.waiter = loop.waiter
+        #: The engine is in use where it belongs if `current` tells `home`.
+        self.current, self.home = loop.current, loop.home
         self.place.loop = loop
         loop.watch(self.fd, self.reader)
 
@@ -287,16 +357,29 @@ class AsyncEngine(Engine):
         await waiter
 
     def drain(self) -> None:
-        """Take one batch of events, and wake whom they are for. If more wait, the descriptor is readable again."""
-        count = self.drain_events()
-        if count > 0:
-            self.hand_out(count)
-        elif count < 0:
-            self.fail(failure(count))
+        """Take one batch of events, and go on with whom they are for. If more wait, the descriptor is readable again.
 
-    def hand_out(self, count: int) -> None:
+        Only the loop calls this, so that no task is running.
+        """
+        count = lib.queue_drain(self.queue, self.events_address, BATCH, EVENT_SIZE)
+        if count < 0:
+            self.fail(failure(count))
+            return
+        # Who is woken may close the engine, and is not to find half of a batch.
+        waiting = self.hand_out(count)
+        try:
+            for waiter in waiting:
+                waiter.wake()
+        except BaseException:
+            # A task was interrupted, and the loop ends with it. The others are to be woken all the same.
+            wake_later(waiting)
+            raise
+
+    def hand_out(self, count: int) -> list[Waiter]:
+        """Let a batch of events reach their exchanges. Who waits for one of them."""
         exchanges = self.exchanges
-        for record in EVENT.iter_unpack(self.window[: count * EVENT.size]):
+        waiting = []
+        for record in EVENT.iter_unpack(self.window[: count * EVENT_SIZE]):
             exchange = exchanges.get(record[4])
             if exchange is None:
                 # Of the engine itself: ENGINE_DOWN has no object, and nothing else is asked for.
@@ -305,20 +388,25 @@ class AsyncEngine(Engine):
             if exchange.done:
                 del exchanges[record[4]]
             waiter = exchange.waiter
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+            if waiter is not None:
+                waiting.append(waiter)
         if not exchanges:
             self.reader.busy = None
+        return waiting
 
     def fail(self, error: Exception) -> None:
         """Nothing more is to be had from the library: say so to all who wait."""
         self.place.leave()
-        for exchange in self.exchanges.values():
-            exchange.error, exchange.done = error, True
-            if exchange.waiter is not None and not exchange.waiter.done():
-                exchange.waiter.set_result(None)
+        exchanges = list(self.exchanges.values())
         self.exchanges.clear()
+        for exchange in exchanges:
+            exchange.error, exchange.done = error, True
+        wake_later([exchange.waiter for exchange in exchanges if exchange.waiter is not None])
         self.reader.busy = None
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self.home = object()
 
     def move(self, loop: Loop) -> None:
         """Go on in another loop; the one before must be over, or nothing under way."""
@@ -337,9 +425,16 @@ class AsyncEngine(Engine):
             self.place.leave()
         self.destroy()
         while (count := self.drain_events()) > 0:
-            self.hand_out(count)
+            wake_later(self.hand_out(count))
         if not self.forked:
             self.destroy_queue()
+
+
+def wake_later(waiters: list[Waiter]) -> None:
+    """For where a task may be running, inside of which no other one can."""
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
 
 
 def engine_here(engine: AsyncEngine | None, options: dict[str, int | str | bytes]) -> AsyncEngine:

@@ -106,9 +106,9 @@ class BaseClient:
         """Send a request on its way."""
         defaults = self._defaults
         if not options and self._is_plain:
-            exchange = Exchange(engine, method, full_url(defaults, url, None), not collect)
-            if engine.submit_plain(defaults.headers.block(), exchange, collect):
-                return exchange
+            plain = engine.submit_plain(method, full_url(defaults, url, None), defaults.headers.block(), collect)
+            if plain is not None:
+                return plain
         prepared = prepare(defaults, method, url, options)
         exchange = Exchange(engine, method, prepared.url.decode(), not collect)
         engine.submit(prepared, exchange, collect)
@@ -139,6 +139,9 @@ class Client(BaseClient):
 
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Make a request and wait for its whole answer, whatever its status. See `RequestOptions`."""
+        return self._request(method, url, options)
+
+    def _request(self, method: str, url: str, options: RequestOptions) -> Response:
         engine = self._get_engine()
         exchange = self._submit(engine, method, url, options, collect=True)
         try:
@@ -174,25 +177,25 @@ class Client(BaseClient):
             raise
 
     def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return self.request("GET", url, **options)
+        return self._request("GET", url, options)
 
     def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return self.request("HEAD", url, **options)
+        return self._request("HEAD", url, options)
 
     def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return self.request("OPTIONS", url, **options)
+        return self._request("OPTIONS", url, options)
 
     def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return self.request("DELETE", url, **options)
+        return self._request("DELETE", url, options)
 
     def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return self.request("POST", url, **options)
+        return self._request("POST", url, options)
 
     def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return self.request("PUT", url, **options)
+        return self._request("PUT", url, options)
 
     def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return self.request("PATCH", url, **options)
+        return self._request("PATCH", url, options)
 
     def stats(self) -> dict[str, int]:
         """The library's counters and gauges; docs: chttp_stats in chttpcore.h."""
@@ -231,8 +234,13 @@ class AsyncClient(BaseClient):
 
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Make a request and wait for its whole answer, whatever its status. See `RequestOptions`."""
-        engine = self._get_engine()
-        exchange = self._submit(engine, method, url, options, collect=True)
+        return await self._request(method, url, options)
+
+    async def _request(self, method: str, url: str, options: RequestOptions) -> Response:
+        engine = self._engine
+        if engine is None or engine.current() is not engine.home:
+            engine = self._get_engine()
+        exchange = self._submit(engine, method, url, options, True)
         try:
             while not exchange.done:
                 if exchange.upload is None:
@@ -272,25 +280,25 @@ class AsyncClient(BaseClient):
             raise
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return await self.request("GET", url, **options)
+        return await self._request("GET", url, options)
 
     async def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return await self.request("HEAD", url, **options)
+        return await self._request("HEAD", url, options)
 
     async def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return await self.request("OPTIONS", url, **options)
+        return await self._request("OPTIONS", url, options)
 
     async def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return await self.request("DELETE", url, **options)
+        return await self._request("DELETE", url, options)
 
     async def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return await self.request("POST", url, **options)
+        return await self._request("POST", url, options)
 
     async def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return await self.request("PUT", url, **options)
+        return await self._request("PUT", url, options)
 
     async def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
-        return await self.request("PATCH", url, **options)
+        return await self._request("PATCH", url, options)
 
     def stats(self) -> dict[str, int]:
         """The library's counters and gauges; docs: chttp_stats in chttpcore.h."""

@@ -13,16 +13,16 @@ from . import _table as c
 from ._body import FileBody
 from ._codes import EngineClosedError, ForkedError
 from ._config import Config, OptionValue
+from ._exchange import Exchange
 from ._failures import check
 from ._ffi import lib, pin
 from ._memory import give, take, words_of
 from ._records import EVENT, POINTERS, REQUEST, REQUEST_SHORT, fields, layout
 from ._request import METHODS
-from ._template import ERROR, ROOM, XID, Template
+from ._template import ERROR, TOKEN, XID, Template
 from ._upload import Upload
 
 if TYPE_CHECKING:
-    from ._exchange import Exchange
     from ._request import Prepared, Tail
 
 __all__ = ["BATCH", "Engine", "let_go", "making"]
@@ -161,21 +161,22 @@ class Engine:
             give(scratch)
         exchange.upload = upload
 
-    def submit_plain(self, block: bytes, exchange: Exchange, collect: bool) -> bool:
-        """The same for a request that is nothing but a method, a URL in ASCII and fields: False if it is none of those
+    def submit_plain(self, method: str, url: str, block: bytes, collect: bool) -> Exchange | None:
+        """The same for a request that is nothing but a method, a URL in ASCII and fields: None if it is none of those
         that are packed once."""
-        method, url = exchange.method, exchange.url
-        if len(url) > ROOM:
-            return False
         template = self.templates[collect].get(method)
         if template is None or template.block is not block:
             if method not in METHODS:
-                return False
+                return None
             template = Template(self.engine, self.queue, METHODS[method], block, c.REQ_COLLECT if collect else 0)
             self.templates[collect][method] = template
+        if url != template.url and not template.put(url):
+            return None
+        exchange = Exchange(self, method, url, not collect)
         token = exchange.token = next(self.tokens)
-        template.fill(token, url)
         words = template.words
+        words[TOKEN] = token
+        words[XID] = 0
         self.register(exchange)
         try:
             if self.closed:
@@ -188,7 +189,7 @@ class Engine:
         except BaseException:
             self.give_up(exchange, words[XID])
             raise
-        return True
+        return exchange
 
     def give_up(self, exchange: Exchange, xid: int) -> None:
         """A submission failed, or a signal's handler has raised; then it may be under way all the same."""

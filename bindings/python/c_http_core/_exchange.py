@@ -30,7 +30,10 @@ class Waiter(Protocol):
         """Whether it was woken, or is not needed any more."""
 
     def set_result(self, result: None, /) -> None:
-        """Wake it."""
+        """Wake it, wherever the caller is."""
+
+    def wake(self) -> None:
+        """Wake it now. Only the event loop calls this, while no task runs."""
 
 
 class Exchange:

@@ -64,10 +64,10 @@ class SyncEngine(Engine):
     def register(self, exchange: Exchange) -> None:
         self.inboxes[exchange.token] = exchange.inbox = []
 
-    def submit_plain(self, block: bytes, exchange: Exchange, collect: bool) -> bool:
+    def submit_plain(self, method: str, url: str, block: bytes, collect: bool) -> Exchange | None:
         # Other threads use the same templates.
         with self.guard:
-            return Engine.submit_plain(self, block, exchange, collect)
+            return Engine.submit_plain(self, method, url, block, collect)
 
     def forget(self, token: int) -> None:
         self.inboxes.pop(token, None)

@@ -7,7 +7,7 @@ from typing import Final
 from ._ffi import pin
 from ._records import REQUEST_SHORT, SUBMISSION, fields
 
-__all__ = ["ERROR", "XID", "Template"]
+__all__ = ["ERROR", "TOKEN", "XID", "Template"]
 
 # Longer URLs are packed anew each time.
 ROOM: Final = 2048
@@ -25,10 +25,10 @@ class Template:
     """A request without a body, as the library takes it, in memory of a fixed address. Not thread-safe.
 
     Behind it stand two words for what the library hands out, `XID` and `ERROR`, the arguments of `chttp_submit`, and
-    the texts, the URL last.
+    the texts, the URL last. Whoever submits it writes `TOKEN`, and 0 into `XID`.
     """
 
-    __slots__ = ("_at", "_pinned", "_url", "block", "buffer", "submission", "words")
+    __slots__ = ("_at", "_pinned", "block", "buffer", "submission", "url", "words")
 
     def __init__(self, engine: int, queue: int, method: bytes, block: bytes, flags: int) -> None:
         texts = method + block
@@ -40,7 +40,8 @@ class Template:
         #: Where the arguments stand.
         self.submission = address + CALL * WORD
         self._at = start + len(texts)
-        self._url = ""
+        #: The URL that stands there.
+        self.url = ""
         at = address + start
         self.buffer[start : self._at] = texts
         REQUEST_SHORT.pack_into(
@@ -79,13 +80,13 @@ class Template:
             address + ERROR * WORD,
         )
 
-    def fill(self, token: int, url: str) -> None:
-        """Make it the request of this token and URL, which is ASCII and has at most `ROOM` characters."""
-        words = self.words
-        if url != self._url:
-            text = url.encode()
-            self.buffer[self._at : self._at + len(text)] = text
-            words[URL_LEN] = len(text)
-            self._url = url
-        words[TOKEN] = token
-        words[XID] = 0
+    def put(self, url: str) -> bool:
+        """Make it a request of this URL, which is ASCII. False: it has no room for that."""
+        text = url.encode()
+        length = len(text)
+        if length > ROOM:
+            return False
+        self.buffer[self._at : self._at + length] = text
+        self.words[URL_LEN] = length
+        self.url = url
+        return True

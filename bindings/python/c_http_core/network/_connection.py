@@ -47,6 +47,11 @@ class Waiters:
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
+    def wake(self) -> None:
+        for waiter in (self.reader, self.writer):
+            if waiter is not None and not waiter.done():
+                waiter.wake()
+
 
 class Connection(Exchange):
     """The exchange behind a stream (CHTTP_REQ_RAW). There is a `head` once it is open."""
