@@ -474,6 +474,18 @@ HOSTILE(chttp_mock_listen)
     CHECK_EQ(chttp_mock_listen(w->mock, "[::1]:1", Z, NULL, 0, 0, NULL), 0);
 }
 
+HOSTILE(chttp_mock_extend)
+{
+    const chttp_mock_step step = {.kind = CHTTP_MOCK_CLOSE}, none = {.kind = UINT32_MAX};
+    NO_MOCKS(others);
+    EACH(others) CHECK_EQ(chttp_mock_extend(others[i], 0, &step, 1, NULL), CHTTP_E_INVALID_ARG);
+    CHECK_EQ(chttp_mock_extend(w->mock, 0, &step, 1, NULL), CHTTP_E_NOT_FOUND);
+    CHECK_EQ(chttp_mock_extend(w->mock, UINT32_MAX, NULL, 0, NULL), CHTTP_E_NOT_FOUND);
+    CHECK_EQ(chttp_mock_extend(w->mock, 0, NULL, 1, NULL), CHTTP_E_INVALID_ARG);
+    CHECK_EQ(chttp_mock_extend(w->mock, 0, &step, SIZE_MAX, NULL), CHTTP_E_INVALID_ARG);
+    CHECK_EQ(chttp_mock_extend(w->mock, 0, &none, 1, NULL), CHTTP_E_INVALID_ARG);
+}
+
 HOSTILE(chttp_mock_resolve)
 {
     NO_MOCKS(others);
@@ -620,6 +632,7 @@ static const struct attempt attempts[] = {
     TRY(chttp_tls_release),
     TRY(chttp_mock_new),
     TRY(chttp_mock_listen),
+    TRY(chttp_mock_extend),
     TRY(chttp_mock_resolve),
     TRY(chttp_mock_now),
     TRY(chttp_mock_advance),

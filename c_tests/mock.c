@@ -368,6 +368,58 @@ static void nothing_would_ever_come(void)
     bench_end(&b);
 }
 
+/* ---- peers that answer what they were asked ---- */
+
+static int32_t extend(const struct bench *b, uint32_t n, chttp_mock_step step)
+{
+    return chttp_mock_extend(b->mock, n, &step, 1, NULL);
+}
+
+static void a_peer_answers_what_it_was_asked(void)
+{
+    struct bench b = bench_make();
+    chttp_event event;
+    CHECK_EQ(chttp_mock_listen(b.mock, HERE, Z, NULL, 0, CHTTP_MOCK_ALWAYS, NULL), 0);
+    chttp_request request = request_for(URL);
+    request.flags = CHTTP_REQ_COLLECT;
+    /* Twice on one connection: the script goes on behind its end. */
+    for (uint64_t i = 1; i <= 2; i++) {
+        submit_one(b.engine, b.queue, &request);
+        CHECK_EQ(chttp_queue_drain(b.queue, &event, 1, 0), 0);
+        CHECK_EQ(record_of(&b, 0).sent, i * strlen(GET));
+        CHECK_EQ(extend(&b, 0, (chttp_mock_step)EXPECT(GET)), 0);
+        CHECK_EQ(record_of(&b, 0).unread, 0);
+        CHECK_EQ(chttp_queue_drain(b.queue, &event, 1, 0), 0);
+        CHECK_EQ(extend(&b, 0, (chttp_mock_step)SEND(OK)), 0);
+        CHECK_EQ(chttp_queue_drain(b.queue, &event, 1, 0), 1);
+        CHECK_EQ(event.kind, CHTTP_EV_RESPONSE);
+        event_free(&event);
+    }
+    /* In its own time. */
+    submit_one(b.engine, b.queue, &request);
+    CHECK_EQ(chttp_queue_drain(b.queue, &event, 1, 0), 0);
+    CHECK_EQ(extend(&b, 0, (chttp_mock_step)NUMBER(DELAY, SECOND_NS)), 0);
+    CHECK_EQ(extend(&b, 0, (chttp_mock_step)SEND(OK)), 0);
+    CHECK_EQ(chttp_queue_drain(b.queue, &event, 1, 0), 0);
+    CHECK_EQ(chttp_queue_wait(b.queue, &event, 1, 0, CHTTP_UNLIMITED), 1);
+    CHECK_EQ(event.error, 0);
+    event_free(&event);
+    CHECK_EQ(chttp_mock_now(b.mock), 2 * SECOND_NS);
+    /* A connection that is over has nobody to speak to. */
+    CHECK_EQ(extend(&b, 0, (chttp_mock_step)STEP(RESET)), 0);
+    CHECK_EQ(extend(&b, 0, (chttp_mock_step)SEND(OK)), 0);
+    CHECK_EQ(chttp_queue_drain(b.queue, &event, 1, 0), 0);
+    CHECK_EQ(extend(&b, 0, (chttp_mock_step)SEND(OK)), 0);
+    CHECK_EQ(chttp_mock_connection_count(b.mock), 1);
+    CHECK(record_of(&b, 0).closed != CHTTP_MOCK_OPEN);
+
+    const chttp_mock_step connected[] = {STEP(REFUSE), STEP(HANG), NUMBER(CONNECT_DELAY, 1), AGAIN};
+    for (size_t i = 0; i < COUNT(connected); i++) CHECK_EQ(extend(&b, 0, connected[i]), CHTTP_E_INVALID_ARG);
+    CHECK_EQ(extend(&b, 1, (chttp_mock_step)STEP(CLOSE)), CHTTP_E_NOT_FOUND);
+    mismatches(&b, "");
+    bench_end(&b);
+}
+
 /* ---- who may use it ---- */
 
 static void one_engine_at_a_time_without_a_thread(void)
@@ -446,6 +498,7 @@ int main(void)
     waits_take_no_time();
     time_by_hand();
     nothing_would_ever_come();
+    a_peer_answers_what_it_was_asked();
     one_engine_at_a_time_without_a_thread();
     bad_steps();
     return 0;

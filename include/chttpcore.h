@@ -2555,6 +2555,25 @@ int32_t chttp_mock_listen(struct chttp_backend *backend,
                           struct chttp_error **error);
 
 /**
+ * Let the script of connection `n` go on with these steps, behind those that it has: for a peer that answers what it was
+ * asked, read from chttp_mock_sent(). The peer acts at once, as far as it can; the engine sees it at its next turn. What
+ * has connected has no steps about connecting any more, and AGAIN is not among them; a script that starts over never comes to
+ * them. On a connection that is over they do nothing.
+ *
+ * `error`, unless NULL, receives on failure an object that names the step and the rule; release it.
+ *
+ * Context:   [any-ctx]
+ * Ownership: everything is copied.
+ * Returns:   0; CHTTP_E_INVALID_ARG (a step), CHTTP_E_NOT_FOUND (there was no such connection), CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_mock_extend(struct chttp_backend *backend,
+                          uint32_t n,
+                          const struct chttp_mock_step *steps,
+                          size_t count,
+                          struct chttp_error **error);
+
+/**
  * Let a name stand for addresses: IPv4 and IPv6, with commas between them. An empty text, and every name that this was not
  * called for, "localhost" too: the name does not exist. An engine keeps what it has found as long as CHTTP_OPT_DNS_CACHE_NS
  * says. Names are found at once; hosts with an override or a `connect_to` need none.

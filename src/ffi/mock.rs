@@ -241,13 +241,45 @@ pub unsafe extern "C" fn chttp_mock_listen(
             let net = chttp_backend::get(backend.cast())?;
             let address = utf8("address", address, address_len)?;
             let at = route::address(address).map_err(off_route)?;
-            let script = script(steps, n)?;
+            let script = script(steps, n, true)?;
             match flags {
                 0 => drop(net.listen(at).connection(script)),
                 CHTTP_MOCK_ALWAYS => net.listen(at).always(script),
                 _ => return Err(Refusal::new(e::CHTTP_E_INVALID_ARG, format!("flags: {flags:#x}"))),
             }
             Ok(0)
+        })
+    }
+}
+
+/// Let the script of connection `n` go on with these steps, behind those that it has: for a peer that answers what it was
+/// asked, read from chttp_mock_sent(). The peer acts at once, as far as it can; the engine sees it at its next turn. What
+/// has connected has no steps about connecting any more, and AGAIN is not among them; a script that starts over never comes to
+/// them. On a connection that is over they do nothing.
+///
+/// `error`, unless NULL, receives on failure an object that names the step and the rule; release it.
+///
+/// Context:   [any-ctx]
+/// Ownership: everything is copied.
+/// Returns:   0; CHTTP_E_INVALID_ARG (a step), CHTTP_E_NOT_FOUND (there was no such connection), CHTTP_E_FORKED.
+/// Since:     0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chttp_mock_extend(
+    backend: *mut chttp_backend,
+    n: u32,
+    steps: *const chttp_mock_step,
+    count: usize,
+    error: *mut *mut chttp_error,
+) -> i32 {
+    // SAFETY: the caller's promise about all pointers.
+    unsafe {
+        guard_explained(error, || {
+            let net = chttp_backend::get(backend.cast())?;
+            let more = script(steps, count, false)?;
+            match net.extend(n as usize, &more) {
+                true => Ok(0),
+                false => Err(Refusal::new(e::CHTTP_E_NOT_FOUND, format!("there was no connection {n}"))),
+            }
         })
     }
 }
@@ -260,9 +292,11 @@ unsafe fn utf8<'a>(what: &str, data: *const c_char, len: usize) -> Result<&'a st
     std::str::from_utf8(text).map_err(|_| Refusal::new(e::CHTTP_E_INVALID_ARG, format!("{what}: it is not UTF-8")))
 }
 
+/// A script of its own, or the rest of one whose connection exists.
+///
 /// # Safety
 /// `steps` is NULL or points to `n` steps whose data is what chttp_mock_step says.
-unsafe fn script(steps: *const chttp_mock_step, n: usize) -> Result<Script, Refusal> {
+unsafe fn script(steps: *const chttp_mock_step, n: usize, whole: bool) -> Result<Script, Refusal> {
     /// No test has more, and a nonsensical number is not believed.
     const MANY: usize = 1 << 20;
     if n == 0 {
@@ -277,14 +311,16 @@ unsafe fn script(steps: *const chttp_mock_step, n: usize) -> Result<Script, Refu
     for (i, step) in steps.iter().enumerate() {
         // SAFETY: by contract.
         let data = unsafe { bytes("data", step.data, step.len) };
-        let connecting = steps[..i].iter().all(|s| s.kind == CHTTP_MOCK_CONNECT_DELAY);
-        let next = data.and_then(|data| then(script, step, data.unwrap_or_default(), connecting, i + 1 == n));
+        let connecting = whole && steps[..i].iter().all(|s| s.kind == CHTTP_MOCK_CONNECT_DELAY);
+        let last = whole && i + 1 == n;
+        let next = data.and_then(|data| then(script, step, data.unwrap_or_default(), connecting, last));
         script = next.map_err(|refusal| Refusal::new(refusal.code, format!("step {i}: {}", refusal.message)))?;
     }
     Ok(script)
 }
 
-/// The script with one more step. `connecting`: nothing but delays of connecting stands before it.
+/// The script with one more step. `connecting`: nothing but delays of connecting stands before it. `last`: nothing follows
+/// it, nor will.
 fn then(script: Script, step: &chttp_mock_step, data: &[u8], connecting: bool, last: bool) -> Result<Script, Refusal> {
     let number = usize::try_from(step.number).unwrap_or(usize::MAX);
     let rule = match step.kind {

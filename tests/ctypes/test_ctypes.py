@@ -224,6 +224,7 @@ def load() -> ctypes.CDLL:
         "mock_advance": (i32, [pointer, u64]),
         "mock_connection": (i32, [pointer, u32, pointer, size]),
         "mock_connection_count": (i32, [pointer]),
+        "mock_extend": (i32, [pointer, u32, pointer, size, out]),
         "mock_listen": (i32, [pointer, text, size, pointer, size, u32, out]),
         "mock_mismatches": (i32, written),
         "mock_new": (i32, [out, out]),

@@ -2,8 +2,7 @@
 
 asyncio (with uvloop, too) watches the descriptor by `add_reader`, trio by a system task that waits for it.
 The library has a thread of its own, so that TLS and parsing hold up nobody. The option `io_threads` of 0 has the work
-done inside `drain`: at 20 and at 100 requests at a time that took as much of the process's time, within the noise, and
-at one request at a time up to a fifth less.
+done inside `drain`: for small answers that took as much of the process's time, within the noise.
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ import asyncio
 import os
 import sys
 import weakref
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator, Mapping
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Callable, ClassVar, Protocol
 from weakref import ref
 
 from ._codes import ForkedError
+from ._config import OptionValue
 from ._engine import BATCH, Engine, let_go
 from ._exchange import Exchange, Waiter
 from ._failures import failure
@@ -47,7 +47,7 @@ class Waiting:
     #: Of the class that a loop has of this one: asking for the running loop is a system call in some Pythons.
     get_loop: ClassVar[Callable[[], asyncio.AbstractEventLoop | None]]
     # What the task calls when it goes on; it takes None.
-    result = type(None)
+    result: ClassVar[Callable[[], None]] = type(None)
 
     context: Context
     #: The task's, while it sleeps.
@@ -106,6 +106,9 @@ class Loop(Protocol):
 
     def unwatch(self, fd: int) -> None: ...
 
+    def spawn(self, task: Callable[[], Coroutine[Any, Any, None]]) -> object:
+        """Run a task that ends with the loop at the latest. It lives at least as long as what is returned."""
+
     def soon(self, call: Callable[[], object]) -> None:
         """Have something called by the loop. From any thread; `RuntimeError` if it never runs again."""
 
@@ -133,6 +136,9 @@ class AsyncioLoop:
 
     def unwatch(self, fd: int) -> None:
         self.loop.remove_reader(fd)
+
+    def spawn(self, task: Callable[[], Coroutine[Any, Any, None]]) -> object:
+        return self.loop.create_task(task())
 
     def soon(self, call: Callable[[], object]) -> None:
         self.loop.call_soon_threadsafe(call)
@@ -220,6 +226,9 @@ class TrioLoop:
         self.watched.discard(fd)
         self.trio.lowlevel.notify_closing(fd)
 
+    def spawn(self, task: Callable[[], Coroutine[Any, Any, None]]) -> object:
+        return self.trio.lowlevel.spawn_system_task(task)
+
     def waiter(self) -> TrioWaiter:
         return TrioWaiter(self.trio.Event())
 
@@ -273,7 +282,8 @@ class Place:
         self.pid = os.getpid()
 
     def leave(self) -> None:
-        if not self.loop.is_over():
+        # A mock has no descriptor.
+        if self.fd >= 0 and not self.loop.is_over():
             self.loop.unwatch(self.fd)
 
 
@@ -313,8 +323,8 @@ def drop(place: Place, engine: int, queue: int) -> None:
 class AsyncEngine(Engine):
     """An engine whose queue is in an event loop."""
 
-    def __init__(self, options: dict[str, int | str | bytes], loop: Loop) -> None:
-        super().__init__(options)
+    def __init__(self, options: Mapping[str, OptionValue], loop: Loop, backend: int = 0) -> None:
+        super().__init__(options, backend)
         self.exchanges: dict[int, Exchange] = {}
         self.reader = Reader(self)
         self.place = Place(self.fd, loop)
@@ -330,7 +340,8 @@ class AsyncEngine(Engine):
         #: The engine is in use where it belongs if `current` tells `home`.
         self.current, self.home = loop.current, loop.home
         self.place.loop = loop
-        loop.watch(self.fd, self.reader)
+        if self.fd >= 0:
+            loop.watch(self.fd, self.reader)
 
     def register(self, exchange: Exchange) -> None:
         self.exchanges[exchange.token] = exchange
@@ -437,10 +448,17 @@ def wake_later(waiters: list[Waiter]) -> None:
             waiter.set_result(None)
 
 
-def engine_here(engine: AsyncEngine | None, options: dict[str, int | str | bytes]) -> AsyncEngine:
+class Maker(Protocol):
+    """Makes engines of another kind."""
+
+    def _async_engine(self, options: dict[str, OptionValue], loop: Loop) -> AsyncEngine: ...
+
+
+def engine_here(engine: AsyncEngine | None, options: dict[str, OptionValue], maker: Maker | None = None) -> AsyncEngine:
     """What to use in the running loop: the engine that was used before, if it is this process's, or a new one."""
     if engine is None or engine.forked:
-        return AsyncEngine(options, running_loop())
+        loop = running_loop()
+        return AsyncEngine(options, loop) if maker is None else maker._async_engine(options, loop)
     if not engine.loop.runs_here():
         engine.move(running_loop())
     return engine

@@ -21,6 +21,8 @@ from ._sync import SyncEngine
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from .testing import MockNetwork
+
 __all__ = ["AsyncClient", "Client", "__version__"]
 
 __version__ = text_at(lib.version_string()).decode()
@@ -43,6 +45,7 @@ class BaseClient:
         local_address: the address of this machine that connections begin at.
         interface: the network interface that connections go through.
         connect_overrides: addresses that stand in for hosts: {"example.com:443": "127.0.0.1:8443", "*:80": "unix:/x"}.
+        backend: a network of `c_http_core.testing` instead of the system's.
         options: any other options of the library, by the names that docs/options.md gives them.
     """
 
@@ -62,6 +65,7 @@ class BaseClient:
         local_address: str | None = None,
         interface: str | None = None,
         connect_overrides: Mapping[str, str] | None = None,
+        backend: MockNetwork | None = None,
         options: Mapping[str, OptionValue] | None = None,
     ) -> None:
         if not isinstance(verify, (bool, str, os.PathLike)):
@@ -87,6 +91,7 @@ class BaseClient:
             if text:
                 self._options[name] = text
         self._options.update(options or {})
+        self._backend = backend
         fields = Headers({"User-Agent": f"c_http_core/{__version__}", "Accept": "*/*"})
         self._defaults = Defaults(base_url, fields.merged(headers or {}), params, auth, tls)
         # Whether requests without options of their own are a method, a URL and the client's fields.
@@ -134,7 +139,9 @@ class Client(BaseClient):
             with making.lock:
                 engine = self._engine
                 if engine is None or engine.forked:
-                    engine = self._engine = SyncEngine(self._options)
+                    backend = self._backend
+                    engine = SyncEngine(self._options) if backend is None else backend._sync_engine(self._options)
+                    self._engine = engine
         return engine
 
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
@@ -229,7 +236,7 @@ class AsyncClient(BaseClient):
 
     def _get_engine(self) -> AsyncEngine:
         self._check_open()
-        engine = self._engine = engine_here(self._engine, self._options)
+        engine = self._engine = engine_here(self._engine, self._options, self._backend)
         return engine
 
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:

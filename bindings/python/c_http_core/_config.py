@@ -194,6 +194,17 @@ class Config:
             give(scratch)
         check(code, error)
 
+    def set_object(self, option: int, obj: int) -> None:
+        """Set an option to an object of the library, which is shared."""
+        scratch = take()
+        try:
+            POINTERS.pack_into(scratch.buffer, 0, 0, 0)
+            code = lib.config_set_obj(self.address, option, obj, scratch.address)
+            error, _ = POINTERS.unpack_from(scratch.buffer)
+        finally:
+            give(scratch)
+        check(code, error)
+
     def make(self, function: str) -> int:
         """Call a function of the kind (config, object *, error *) -> code, and return the object."""
         scratch = take()

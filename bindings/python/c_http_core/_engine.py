@@ -51,8 +51,10 @@ class Engine:
     is under way when it is destroyed; it is reentrant, because a finalizer may run inside.
     """
 
-    def __init__(self, options: Mapping[str, OptionValue]) -> None:
+    def __init__(self, options: Mapping[str, OptionValue], backend: int = 0) -> None:
         with Config(options) as config:
+            if backend:
+                config.set_object(c.OPT_BACKEND, backend)
             self.engine = config.make("engine_new")
         scratch = take()
         try:
@@ -63,6 +65,7 @@ class Engine:
         if code < 0:
             lib.engine_destroy(self.engine)
             check(code)
+        #: Negative on a mock.
         self.fd = lib.queue_fd(self.queue)
         self.guard = threading.RLock()
         self.closed = False

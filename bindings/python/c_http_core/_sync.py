@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 from itertools import tee
 from operator import itemgetter
-from typing import Final
+from typing import Callable, Final
 
 from . import _table as c
 from ._codes import EngineClosedError
+from ._config import OptionValue
 from ._engine import BATCH, Engine
 from ._exchange import Exchange, Record, discard
 from ._failures import failure
@@ -46,8 +48,9 @@ class Inboxes(dict[int, "list[Record]"]):
 class SyncEngine(Engine):
     """An engine that has no thread of its own."""
 
-    def __init__(self, options: dict[str, int | str | bytes]) -> None:
-        super().__init__({**options, "io_threads": 0})
+    def __init__(self, options: Mapping[str, OptionValue], backend: int = 0) -> None:
+        super().__init__({**options, "io_threads": 0}, backend)
+        self.wait: Callable[[int, int, int, int, int], int] = lib.queue_wait
         self.inboxes = Inboxes()
         #: Events on their way from `events` to the inboxes.
         self.batch: deque[Record] = deque()
@@ -137,7 +140,7 @@ class SyncEngine(Engine):
     def turn(self, token: int) -> None:
         """Let the library work, and bring what comes to the inboxes. For whoever has the lead and an empty inbox."""
         try:
-            count = lib.queue_wait(self.queue, self.events_address, BATCH, EVENT.size, c.UNLIMITED)
+            count = self.wait(self.queue, self.events_address, BATCH, EVENT.size, c.UNLIMITED)
             if count == 1 and (record := EVENT.unpack_from(self.events))[4] == token:
                 self.inboxes[token].append(record)
                 self.kinds[0] = 0

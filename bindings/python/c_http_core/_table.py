@@ -474,6 +474,7 @@ FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "engine_log_to": ("i", "PPI"),
     "mock_new": ("i", "PP"),
     "mock_listen": ("i", "PPNPNIP"),
+    "mock_extend": ("i", "PIPNP"),
     "mock_resolve": ("i", "PPNPNP"),
     "mock_now": ("Q", "P"),
     "mock_advance": ("i", "PQ"),

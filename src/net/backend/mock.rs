@@ -234,6 +234,18 @@ impl MockNet {
         self.0.world.lock().mismatches.clone()
     }
 
+    /// Let the script of the n-th connection go on with the steps of another, behind its own last one, which may be over
+    /// by now. False: there is no such connection.
+    pub fn extend(&self, n: usize, more: &Script) -> bool {
+        let world = &mut *self.0.world.lock();
+        let Some(conn) = world.conns.get_mut(n) else { return false };
+        if !matches!(conn.peer.link, Link::Dead(_)) {
+            conn.script.extend(more);
+            world.run(n as u32);
+        }
+        true
+    }
+
     pub fn totals(&self) -> Totals {
         self.0.world.lock().totals
     }

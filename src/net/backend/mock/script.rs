@@ -74,6 +74,11 @@ impl Script {
         self.0.iter().take_while(|s| matches!(s, Step::ConnectDelay(_))).count()
     }
 
+    /// The steps of another one behind these.
+    pub(super) fn extend(&mut self, more: &Script) {
+        Arc::make_mut(&mut self.0).extend_from_slice(&more.0);
+    }
+
     fn then(mut self, step: Step) -> Script {
         Arc::make_mut(&mut self.0).push(step);
         self
