@@ -323,6 +323,20 @@ public:
         int32_t code = chttp_response_tls(get(), &info, sizeof info);
         return code != CHTTP_E_NOT_FOUND && check(code) == 0;
     }
+    /** Of a raw stream's connection: the application protocol that the peer chose, empty for none. */
+    view alpn() const
+    {
+        view name = {nullptr, 0};
+        int32_t code = chttp_stream_alpn(get(), &name.data, &name.size);
+        if (code != CHTTP_E_NOT_FOUND) check(code);
+        return name;
+    }
+    /** The same: a certificate that the peer sent, in DER, its own at 0. False: there is none. */
+    bool certificate(std::uint32_t index, view &der) const
+    {
+        int32_t code = chttp_stream_certificate(get(), index, &der.data, &der.size);
+        return code != CHTTP_E_NOT_FOUND && check(code) == 0;
+    }
     std::string peer() const { return detail::text<chttp_response>(get(), chttp_response_peer); }
     std::string local() const { return detail::text<chttp_response>(get(), chttp_response_local); }
     bool connection_reused() const { return check(chttp_response_connection_reused(get())) == 1; }
@@ -483,6 +497,8 @@ public:
     }
     /** CHTTP_REQ_EXPECT_CONTINUE, CHTTP_REQ_CLOSE. */
     request &flags(std::uint32_t more) { return raw_.flags |= more, *this; }
+    /** No HTTP: a raw stream to the URL's host and port, over TLS if it is https (CHTTP_REQ_RAW). */
+    request &stream() { return flags(CHTTP_REQ_RAW); }
     request &token(std::uint64_t value) { return raw_.token = value, *this; }
     request &credit(std::uint64_t bytes) { return raw_.recv_credit = bytes, *this; }
     request &unix_path(std::string path) { return unix_path_ = std::move(path), *this; }
@@ -590,6 +606,14 @@ public:
         int32_t code = chttp_body_end(get(), exchange, trailers.data(), trailers.size(), why.out());
         return code != CHTTP_E_NOT_FOUND && why.check(code) == 0;
     }
+    /** TLS on an open stream, with `settings` or, if those are empty, the engine's; `name` is the peer's. */
+    void start_tls(xid exchange, const std::string &name, const tls &settings = tls()) const
+    {
+        detail::reason why;
+        why.check(chttp_stream_start_tls(get(), exchange, settings.get(), name.data(), name.size(), why.out()));
+    }
+    /** The socket under an open stream, which stays the engine's. */
+    int stream_descriptor(xid exchange) const { return check(chttp_stream_fd(get(), exchange)); }
     /** Open connections until `n` are idle. */
     void preconnect(const request &what, std::uint32_t n) const
     {
@@ -863,6 +887,112 @@ private:
     }
 
     chttp_engine *engine_;
+};
+
+/**
+ * A connection without HTTP, for one thread that waits. It has a queue of its own, and an engine that the caller drives has
+ * no other queue beside it. For many at a time submit request::stream() to one queue.
+ *
+ *     chttpcore::stream mail(engine, chttpcore::request("http://mail.example:587"));
+ *     std::string greeting = mail.read();
+ *     mail.write("EHLO me\r\n");
+ *
+ * What comes too late is thrown as CHTTP_E_TIMED_OUT, and the stream can be used on. The destructor cancels; what was
+ * written arrives if end() was called and all of it was the system's.
+ */
+class stream {
+public:
+    /** Connect. `to` has the host and port, and what else is said of a connection. */
+    stream(const engine &owner, request to, std::chrono::nanoseconds time = unlimited)
+        : engine_(owner.get()), queue_(owner), exchange_(0), ended_(false), over_(false)
+    {
+        exchange_ = queue_.submit(to.stream());
+        try {
+            until(time, [this] { return static_cast<bool>(connection_); });
+        } catch (...) {
+            chttp_cancel(engine_, exchange_);
+            throw;
+        }
+    }
+    stream(const stream &) = delete;
+    stream &operator=(const stream &) = delete;
+    ~stream()
+    {
+        if (!over_) chttp_cancel(engine_, exchange_);
+    }
+
+    /** What has come, at least a byte; nothing at the end of the peer's side. */
+    std::string read(std::chrono::nanoseconds time = unlimited)
+    {
+        until(time, [this] { return !pieces_.empty() || ended_; });
+        std::string bytes;
+        for (const buf &piece : pieces_)
+            bytes.append(piece.bytes().data, piece.bytes().size);
+        pieces_.clear();
+        return bytes;
+    }
+    /** Hand over all of it; what the peer does not take slows it down. */
+    void write(const std::string &bytes, std::chrono::nanoseconds time = unlimited)
+    {
+        constexpr std::size_t most = 65536;
+        for (std::size_t at = 0; at < bytes.size(); at += most) {
+            std::size_t size = bytes.size() - at < most ? bytes.size() - at : most;
+            until(time, [&] {
+                int32_t code = chttp_body_write(engine_, exchange_, bytes.data() + at, size);
+                return code != CHTTP_E_AGAIN && check(code) == 0;
+            });
+        }
+    }
+    /** Close our side. The peer's can be read on. */
+    void end()
+    {
+        int32_t code = chttp_body_end(engine_, exchange_, nullptr, 0, nullptr);
+        if (code != CHTTP_E_NOT_FOUND) check(code);
+    }
+    /** TLS from here on. `name` is the peer's. */
+    void start_tls(const std::string &name, const tls &settings = tls(), std::chrono::nanoseconds time = unlimited)
+    {
+        detail::reason why;
+        why.check(chttp_stream_start_tls(engine_, exchange_, settings.get(), name.data(), name.size(), why.out()));
+        response before(std::move(connection_));
+        until(time, [this] { return static_cast<bool>(connection_); });
+    }
+    /** Addresses, times and TLS, of the latest handshake. */
+    const response &connection() const noexcept { return connection_; }
+    /** The socket, which stays the engine's. */
+    int descriptor() const { return check(chttp_stream_fd(engine_, exchange_)); }
+
+private:
+    /** Take events until `done`. What it depends on has come before the failure that ends the stream is thrown. */
+    template <typename Done> void until(std::chrono::nanoseconds time, Done &&done)
+    {
+        events batch;
+        while (!done()) {
+            if (failure_) throw error(*failure_);
+            if (over_) throw error(CHTTP_E_CONNECTION_LOST);
+            if (!queue_.wait(batch, time)) throw error(CHTTP_E_TIMED_OUT);
+            for (event &each : batch)
+                note(each);
+        }
+    }
+    void note(event &each)
+    {
+        if (each.kind == CHTTP_EV_HEADERS || each.kind == CHTTP_EV_STREAM_TLS) connection_ = each.take_response();
+        if (each.kind == CHTTP_EV_BODY) pieces_.push_back(each.take_buf());
+        if (each.kind == CHTTP_EV_STREAM_END) ended_ = true;
+        if (!each.is_terminal()) return;
+        over_ = true;
+        if (each.failed()) failure_.reset(new error(each.failure()));
+        else ended_ = true;
+    }
+
+    chttp_engine *engine_;
+    queue queue_;
+    xid exchange_;
+    response connection_;
+    std::vector<buf> pieces_;
+    bool ended_, over_;
+    std::unique_ptr<error> failure_;
 };
 
 /**

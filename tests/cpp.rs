@@ -22,7 +22,7 @@ fn the_header_compiles_in_every_standard() {
         let place = built().join("cpp");
         fs::create_dir_all(&place).expect("build can be written");
         let [one, two] = ["one", "two"].map(|name| place.join(format!("{standard}-{name}.cpp")));
-        const TWICE: &str = "#include <chttpcore.hpp>\n#include <chttpcore.hpp>\n";
+        const TWICE: &str = "#include <chttpcore_mock.hpp>\n#include <chttpcore.hpp>\n#include <chttpcore_mock.hpp>\n";
         fs::write(&one, format!("{TWICE}chttpcore::view other();\nint main() {{ return other().size != 0; }}\n"))
             .and_then(|()| fs::write(&two, format!("{TWICE}chttpcore::view other() {{ return {{nullptr, 0}}; }}\n")))
             .expect("build can be written");
@@ -30,25 +30,34 @@ fn the_header_compiles_in_every_standard() {
     }
 }
 
+/// What main() of these prints, and nothing else.
+const VERDICT: &str = "as in C\n";
+const SOURCES: [&str; 2] = ["wrapper", "network"];
+
 #[test]
 fn handles_failures_and_lambdas_do_what_they_promise() {
     let server = Server::start("cpp");
-    let source = root().join("tests/cpp/wrapper.cpp");
-    for (standard, extra) in STANDARDS.map(|standard| (standard, &[][..])).into_iter().chain([("c++11", SANITIZE)]) {
-        let name = format!("wrapper-{standard}{}", if extra.is_empty() { "" } else { "-asan" });
-        let (ok, text) = run(link(standard, extra, &[&source], &name), &[&server.base], Stdio::null());
-        assert!(ok && text == "as in C\n", "{name}: {text}");
+    for source in SOURCES {
+        let path = root().join("tests/cpp").join(source).with_extension("cpp");
+        for (standard, extra) in STANDARDS.map(|standard| (standard, &[][..])).into_iter().chain([("c++11", SANITIZE)]) {
+            let name = format!("{source}-{standard}{}", if extra.is_empty() { "" } else { "-asan" });
+            let (ok, text) = run(link(standard, extra, &[&path], &name), &[&server.base], Stdio::null());
+            assert!(ok && text == VERDICT, "{name}: {text}");
+        }
     }
 }
 
 #[test]
 fn nothing_leaks_and_no_descriptor_is_left() {
     let server = Server::start("cpp_valgrind");
-    let program = link("c++11", &[], &[&root().join("tests/cpp/wrapper.cpp")], "wrapper-valgrind");
-    let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect", "--error-exitcode=9"]);
-    let text = succeed(valgrind.arg(program).arg(&server.base));
-    assert_eq!(text, "as in C\n");
+    for source in SOURCES {
+        let path = root().join("tests/cpp").join(source).with_extension("cpp");
+        let program = link("c++11", &[], &[&path], &format!("{source}-valgrind"));
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(["--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"]);
+        valgrind.arg("--error-exitcode=9");
+        assert_eq!(succeed(valgrind.arg(program).arg(&server.base)), VERDICT);
+    }
 }
 
 #[test]

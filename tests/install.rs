@@ -19,6 +19,7 @@ fn the_tree_is_complete() {
     for file in [
         "include/chttpcore.h",
         "include/chttpcore.hpp",
+        "include/chttpcore_mock.hpp",
         "lib/libchttpcore.a",
         &format!("lib/libchttpcore.so.{version}"),
         "lib/pkgconfig/chttpcore.pc",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import os
 import select
@@ -144,6 +145,24 @@ def head_of(connection: socket.socket) -> bytes:
             raise ConnectionError
         head += received
     return head
+
+
+@pytest.fixture
+def echo_port(scripted: Callable[[Handler], Scripted]) -> int:
+    """That of a server that gives back what it is told."""
+
+    def echo(connection: socket.socket) -> None:
+        while data := connection.recv(65536):
+            connection.sendall(data)
+
+    return int(scripted(echo).url.rpartition(":")[2])
+
+
+@pytest.fixture
+def no_word() -> Iterator[None]:
+    """What asyncio or a finalizer has to complain about is told to the collector first."""
+    yield
+    gc.collect()
 
 
 def run_asyncio(main: Callable[[], Any]) -> Any:
