@@ -32,7 +32,7 @@ AT(chttp_field, name_len, 8);
 AT(chttp_field, value, 16);
 AT(chttp_field, value_len, 24);
 
-_Static_assert(sizeof(chttp_request) == 288, "chttp_request");
+_Static_assert(sizeof(chttp_request) == 304, "chttp_request");
 AT(chttp_request, size, 0);
 AT(chttp_request, flags, 4);
 AT(chttp_request, token, 8);
@@ -71,6 +71,8 @@ AT(chttp_request, local_address, 256);
 AT(chttp_request, local_address_len, 264);
 AT(chttp_request, interface, 272);
 AT(chttp_request, interface_len, 280);
+AT(chttp_request, protocol, 288);
+AT(chttp_request, protocol_len, 296);
 
 _Static_assert(sizeof(chttp_timing) == 56, "chttp_timing");
 AT(chttp_timing, size, 0);
@@ -90,7 +92,7 @@ AT(chttp_tls_info, cipher_suite, 16);
 AT(chttp_tls_info, group, 24);
 AT(chttp_tls_info, alpn, 32);
 
-_Static_assert(sizeof(chttp_stats) == 216, "chttp_stats");
+_Static_assert(sizeof(chttp_stats) == 280, "chttp_stats");
 AT(chttp_stats, size, 0);
 AT(chttp_stats, submitted, 8);
 AT(chttp_stats, succeeded, 16);
@@ -118,6 +120,14 @@ AT(chttp_stats, closed_not_reusable, 184);
 AT(chttp_stats, dials, 192);
 AT(chttp_stats, queued, 200);
 AT(chttp_stats, queued_max, 208);
+AT(chttp_stats, h2_connections, 216);
+AT(chttp_stats, h2_streams, 224);
+AT(chttp_stats, h2_goaways, 232);
+AT(chttp_stats, h2_resets, 240);
+AT(chttp_stats, h2_unprocessed, 248);
+AT(chttp_stats, h2_replayed, 256);
+AT(chttp_stats, h2_ping_timeouts, 264);
+AT(chttp_stats, h2_floods, 272);
 
 _Static_assert(sizeof(chttp_option) == 64, "chttp_option");
 AT(chttp_option, id, 0);

@@ -468,6 +468,11 @@
 #define CHTTP_E_H2_UNSENDABLE -646
 
 /**
+ * The request is an Extended CONNECT, and the server does not allow any (RFC 8441 section 3).
+ */
+#define CHTTP_E_H2_NO_EXTENDED_CONNECT -647
+
+/**
  * No connection became free in time.
  */
 #define CHTTP_E_TIMEOUT_POOL -701
@@ -1376,8 +1381,15 @@
  * STREAM_END for the peer's; DONE once both are closed. chttp_cancel() ends it at once: what was not sent by then is lost,
  * unless our side was closed before and everything sent. What is written before it is open waits for that.
  *
- * No other flag goes with it, and no method, target, field or body. `read_timeout_ns` counts the peer's silence, and 0 is
- * none for it; the TLS settings offer "http/1.1" by ALPN unless `tls_alpn` says otherwise.
+ * No other flag goes with it but CHTTP_REQ_HTTP2, and no method, target, field or body. `read_timeout_ns` counts the peer's
+ * silence, and 0 is none for it; the TLS settings offer "http/1.1" by ALPN unless `tls_alpn` says otherwise.
+ *
+ * With CHTTP_REQ_HTTP2 it is a stream of an HTTP/2 connection, which carries others beside it: a CONNECT (RFC 9113 section
+ * 8.5), to `target` if there is one and to the URL's host and port if not; or, with `protocol`, an Extended CONNECT (RFC 8441)
+ * to the URL. Fields go with it, CHTTP_REQ_CLOSE, and no body. HEADERS carries the server's answer. If that is a success it
+ * has CHTTP_EF_TUNNEL, and everything else is as above; credit, WRITABLE and chttp_cancel() are the stream's alone. Any other
+ * answer is one as to any request. chttp_stream_start_tls() and chttp_stream_fd() are CHTTP_E_BAD_STATE. A server that does
+ * not allow Extended CONNECT is CHTTP_E_H2_NO_EXTENDED_CONNECT: the request waits for its SETTINGS, which say so.
  */
 #define CHTTP_REQ_RAW 32
 
@@ -1676,6 +1688,33 @@ typedef struct chttp_stats {
     uint64_t dials;
     uint64_t queued;
     uint64_t queued_max;
+    /**
+     * Of HTTP/2: connections that were opened, and streams on them.
+     */
+    uint64_t h2_connections;
+    uint64_t h2_streams;
+    /**
+     * Connections whose server has said that it wants no more requests on them (GOAWAY, RFC 9113 section 6.8).
+     */
+    uint64_t h2_goaways;
+    /**
+     * Streams that the server has reset, but for those that follow.
+     */
+    uint64_t h2_resets;
+    /**
+     * Streams that the server has not looked at, as it said by REFUSED_STREAM or GOAWAY; and those of them that were sent
+     * again, which are in `retried`, too.
+     */
+    uint64_t h2_unprocessed;
+    uint64_t h2_replayed;
+    /**
+     * Connections that were given up because no word came after a PING (CHTTP_OPT_H2_PING_TIMEOUT_NS).
+     */
+    uint64_t h2_ping_timeouts;
+    /**
+     * Connections that were given up because of too many frames that carry nothing (CHTTP_E_H2_FLOOD).
+     */
+    uint64_t h2_floods;
 } chttp_stats;
 
 /**
@@ -1824,6 +1863,12 @@ typedef struct chttp_request {
      */
     const char *interface;
     size_t interface_len;
+    /**
+     * NULL, or the `:protocol` of an Extended CONNECT (RFC 8441 section 4), a token: `websocket`. Only with CHTTP_REQ_RAW and
+     * CHTTP_REQ_HTTP2.
+     */
+    const char *protocol;
+    size_t protocol_len;
 } chttp_request;
 
 /**

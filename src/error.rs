@@ -231,6 +231,8 @@ pub const CHTTP_E_H2_FLOOD: i32 = -644;
 pub const CHTTP_E_H2_NOT_SPOKEN: i32 = -645;
 /// The request cannot be said in HTTP/2.
 pub const CHTTP_E_H2_UNSENDABLE: i32 = -646;
+/// The request is an Extended CONNECT, and the server does not allow any (RFC 8441 section 3).
+pub const CHTTP_E_H2_NO_EXTENDED_CONNECT: i32 = -647;
 
 /// No connection became free in time.
 pub const CHTTP_E_TIMEOUT_POOL: i32 = -701;
@@ -604,6 +606,11 @@ pub const TABLE: &[Row] = &[
         text: c"HTTP/2 was demanded, and the peer does not speak it",
     },
     Row { code: CHTTP_E_H2_UNSENDABLE, name: c"CHTTP_E_H2_UNSENDABLE", text: c"the request cannot be said in HTTP/2" },
+    Row {
+        code: CHTTP_E_H2_NO_EXTENDED_CONNECT,
+        name: c"CHTTP_E_H2_NO_EXTENDED_CONNECT",
+        text: c"the server allows no Extended CONNECT (RFC 8441)",
+    },
     Row { code: CHTTP_E_TIMEOUT_POOL, name: c"CHTTP_E_TIMEOUT_POOL", text: c"no connection became free in time" },
     Row { code: CHTTP_E_TIMEOUT_DNS, name: c"CHTTP_E_TIMEOUT_DNS", text: c"the name was not resolved in time" },
     Row {

@@ -165,6 +165,7 @@ fn request(
         body: Source::None,
         collect,
         close: false,
+        duplex: false,
         recv_credit: settings.recv_credit,
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,

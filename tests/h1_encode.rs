@@ -182,6 +182,24 @@ fn flags() {
 }
 
 #[test]
+fn an_extended_connect_has_the_target_of_its_url() {
+    let url = Url::parse(b"https://a/chat?b").unwrap();
+    let spec = Spec { protocol: Some(b"websocket"), ..Spec::new(b"CONNECT", &url) };
+    let head = run(&spec, &[("A", "b")]).unwrap();
+    let request = head.request();
+    assert_eq!((request.target, request.authority), (&b"/chat?b"[..], &b"a"[..]));
+    assert_eq!((request.protocol, head.is_connect), (Some("websocket"), true));
+    assert_eq!(run(&Spec { protocol: None, ..spec }, &[]).unwrap().request().protocol, None);
+    for protocol in [&b""[..], b"web socket", b"web\r\nsocket", b"\xff"] {
+        let refused = run(&Spec { protocol: Some(protocol), ..spec }, &[]).unwrap_err();
+        assert_eq!(refused.what, What::Protocol);
+        assert!(refused.to_string().starts_with("protocol \""), "{refused}");
+    }
+    let get = run(&Spec { method: b"GET", ..spec }, &[]).unwrap_err();
+    assert_eq!((get.what, get.problem), (What::Method, Problem::Is("does not go with a protocol")));
+}
+
+#[test]
 fn refused_fields() {
     use Problem::{Byte, Is};
     let url = Url::parse(b"http://a/").unwrap();

@@ -50,7 +50,8 @@ fn heard(bytes: &[u8]) -> (http::request::Parts, Vec<u8>, Option<http::HeaderMap
     runtime.block_on(async {
         let (mut ours, theirs) = tokio::io::duplex(1 << 20);
         ours.write_all(bytes).await.unwrap();
-        let mut server = ::h2::server::handshake(theirs).await.unwrap();
+        let mut builder = ::h2::server::Builder::new();
+        let mut server = builder.enable_connect_protocol().handshake::<_, Bytes>(theirs).await.unwrap();
         let (request, _respond) = server.accept().await.unwrap().unwrap();
         let (head, mut body) = request.into_parts();
         // The connection has to be driven for the rest.
@@ -88,6 +89,30 @@ fn targets_become_pseudo_headers() {
     }
     let named = head("GET", "http://127.0.0.1/", &[("Host", "other.example:99")]);
     assert_eq!(named.uri.authority().unwrap(), "other.example:99");
+}
+
+#[test]
+fn connect_is_to_its_target_and_an_extended_one_to_the_url() {
+    let url = Url::parse(b"https://example.org/chat?a=b").unwrap();
+    let mut spec = Spec::new(b"CONNECT", &url);
+    spec.target = Some(b"far.example:99");
+    let none = std::iter::empty::<(&[u8], &[u8])>;
+    let mut h2 = H2::new(Arc::default());
+    h2.open(Tick(1), &encode(&spec, none()).unwrap().request(), &mut Out::new()).unwrap();
+    let head = heard(&said(&mut h2)).0;
+    assert_eq!((head.uri.to_string().as_str(), head.extensions.get::<::h2::ext::Protocol>()), ("far.example:99", None));
+    spec.target = None;
+    spec.protocol = Some(b"websocket");
+    let mut h2 = H2::new(Arc::default());
+    let mut out = Out::new();
+    let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 1];
+    h2.open(Tick(1), &encode(&spec, none()).unwrap().request(), &mut out).unwrap();
+    h2.recv(Tick(1), &settings, &mut Nobody, &mut out).unwrap();
+    let bytes: Vec<u8> = out.segments().flatten().copied().collect();
+    let head = heard(&bytes).0;
+    assert_eq!((head.method.as_str(), head.uri.to_string().as_str()), ("CONNECT", "https://example.org/chat?a=b"));
+    assert_eq!(head.extensions.get::<::h2::ext::Protocol>().unwrap().as_str(), "websocket");
+    assert!(head.headers.is_empty());
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Exchange {
                     consider(self.since.after(t.first_byte), Due::Fail(e::CHTTP_E_TIMEOUT_FIRST_BYTE));
                     consider(self.since.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
                 }
-                let silence_counts = !self.tunnel || self.request.is_raw() && !self.heard_end;
+                let silence_counts = !self.tunnel || self.request.duplex && !self.heard_end;
                 if self.phase == Phase::Receiving && self.credit > 0 && silence_counts {
                     consider(self.heard_at.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
                 }

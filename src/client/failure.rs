@@ -129,6 +129,7 @@ pub const fn code_of(fault: Fault) -> i32 {
         Fault::NotHttp2 => e::CHTTP_E_H2_NOT_SPOKEN,
         Fault::Unanswered => e::CHTTP_E_TIMEOUT_PING,
         Fault::Unsendable => e::CHTTP_E_H2_UNSENDABLE,
+        Fault::NoExtendedConnect => e::CHTTP_E_H2_NO_EXTENDED_CONNECT,
         Fault::BodyLength => e::CHTTP_E_BODY_LENGTH,
     }
 }

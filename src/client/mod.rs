@@ -81,6 +81,25 @@ pub struct Tally {
     pub connections_opened: u64,
     pub connections_reused: u64,
     pub connect_failures: u64,
+    pub h2: H2Tally,
+}
+
+/// The same of HTTP/2 alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct H2Tally {
+    pub connections: u64,
+    pub streams: u64,
+    /// Connections whose peer has said that it wants no more (GOAWAY).
+    pub goaways: u64,
+    /// Streams that the peer has reset.
+    pub resets: u64,
+    /// Streams that the peer has not looked at, as it says.
+    pub unprocessed: u64,
+    /// Of those, the ones that were sent again.
+    pub replayed: u64,
+    pub ping_timeouts: u64,
+    /// Connections that were given up because of too many frames that carry nothing.
+    pub floods: u64,
 }
 
 pub struct Client {

@@ -203,6 +203,7 @@ impl Client {
         exchange.enter(Phase::Queued, now);
         exchange.told = Told { touched: exchange.told.touched, ..Told::default() };
         self.tally.retried += 1;
+        self.tally.h2.replayed += u64::from(cause.code == e::CHTTP_E_H2_UNPROCESSED);
         self.log.add(Level::Info, now, xid, || format!("the request is sent again: {}", e::text(cause.code)));
         // The connection before the body is rewound, so that nothing is read from it twice.
         let shared = left.filter(|(conn, _)| io.conn(*conn).is_some_and(|c| c.is_shared()));

@@ -15,13 +15,15 @@ pub struct Request {
     pub collect: bool,
     /// Do not use the connection again.
     pub close: bool,
+    /// Each side of its stream is closed for itself: the end of the peer's is an event, and not the end.
+    pub duplex: bool,
     pub recv_credit: u64,
     pub collect_max: u64,
     pub timeouts: Timeouts,
 }
 
 impl Request {
-    /// It asks for a raw stream: there is no head to send, and none will come.
+    /// It asks for a connection without HTTP: there is no head to send, and none will come.
     pub fn is_raw(&self) -> bool {
         self.origin.scheme == Scheme::Raw
     }

@@ -39,6 +39,7 @@ impl Client {
     /// A connection speaks HTTP/2. How many exchanges it carries.
     pub(super) fn share<B: Backend>(&mut self, io: &mut Io<B>, conn: ConnId) -> u32 {
         io.speak_h2(conn);
+        self.tally.h2.connections += 1;
         self.lanes.insert(conn.slot as usize, Lanes::default());
         io.conn(conn).map_or(0, |c| c.capacity())
     }
@@ -46,6 +47,7 @@ impl Client {
     /// A stream is open for an exchange.
     pub(super) fn enter_lane<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, conn: ConnId, stream: StreamKey) {
         let slot = ids::slot(xid) as u32;
+        self.tally.h2.streams += 1;
         let Some(lanes) = self.lanes.get_mut(conn.slot as usize) else { return };
         let at = stream.0 as usize;
         if lanes.slots.len() <= at {
@@ -62,7 +64,8 @@ impl Client {
     /// There is no stream for an exchange: the request cannot be said, or the connection takes no more.
     pub(super) fn not_opened<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, conn: ConnId, fault: Fault) {
         self.pool.give(conn);
-        if fault != Fault::Unsendable {
+        self.tally.h2.unprocessed += u64::from(matches!(fault, Fault::Unprocessed(_)));
+        if !matches!(fault, Fault::Unsendable | Fault::NoExtendedConnect) {
             self.pool.retire(conn);
         }
         self.fail(io, xid, Cause::fault(fault));
@@ -109,6 +112,7 @@ impl Client {
         let mut sink = ExchangeSink::new(users, &mut self.outbox, &mut self.memory, &mut self.log, now);
         let pumped = if read { io.pump(id, &mut sink) } else { io.speak(id, &mut sink) };
         sink.settle();
+        self.tally.h2.goaways += u64::from(io.take_goaway(id));
         if let Some(lanes) = self.lanes.get_mut(id.slot as usize) {
             lanes.slots = slots;
         }
@@ -119,7 +123,10 @@ impl Client {
         match pumped {
             Pumped::Drained | Pumped::Paused => {}
             Pumped::Closed => return self.lose(io, id, Cause::code(e::CHTTP_E_CONNECTION_LOST), Gone::Peer),
-            Pumped::Fault(fault) => return self.lose(io, id, Cause::fault(fault), Gone::Failed),
+            Pumped::Fault(fault) => {
+                self.tally.h2.floods += u64::from(fault == Fault::Flood);
+                return self.lose(io, id, Cause::fault(fault), Gone::Failed);
+            }
             Pumped::Lost(error) => return self.lose(io, id, Cause::lost(&error), Gone::Peer),
             Pumped::Insecure(error) => {
                 let detail = error.message.as_str();
@@ -148,6 +155,8 @@ impl Client {
             return self.conclude(io, xid);
         }
         if let Some(fault) = told.failed {
+            self.tally.h2.resets += u64::from(matches!(fault, Fault::StreamReset(_)));
+            self.tally.h2.unprocessed += u64::from(matches!(fault, Fault::Unprocessed(_)));
             return self.fail(io, xid, Cause::fault(fault));
         }
         if told.denied {
@@ -162,7 +171,7 @@ impl Client {
             exchange.upload.held = false;
         }
         let tunnel_opened = exchange.tunnel && !exchange.upload.pieces.is_empty();
-        if told.go_ahead || told.writable || tunnel_opened {
+        if told.go_ahead || told.writable || tunnel_opened || exchange.heard_end {
             self.feed_stream(io, xid);
         } else {
             self.watch(io, xid);
@@ -186,6 +195,10 @@ impl Client {
             exchange.upload.unflushed = true;
             io.transmit(conn);
         }
+        if exchange.heard_end && exchange.upload.ended && !exchange.upload.unflushed {
+            self.conclude(io, xid);
+            return self.tend(io, conn);
+        }
         let nothing_to_send = matches!(exchange.upload.source, Source::None);
         let waits = !exchange.upload.ended && !exchange.upload.held && has_more(&exchange.upload);
         // A peer that takes nothing: its window is shut, or its socket full.
@@ -208,6 +221,7 @@ impl Client {
         }
         let Some(lanes) = self.lanes.get_mut(id.slot as usize).filter(|l| !l.senders.is_empty()) else { return };
         let mut senders = std::mem::take(&mut lanes.senders);
+        let mut ended = false;
         senders.retain(|&slot| {
             let Some(exchange) = self.exchanges.get_mut(slot as usize) else { return false };
             if exchange.upload.held {
@@ -218,6 +232,11 @@ impl Client {
                 self.sent(now, slot as usize);
             }
             let Some(exchange) = self.exchanges.get_mut(slot as usize) else { return false };
+            if exchange.heard_end && exchange.upload.ended {
+                self.conclude(io, xid);
+                ended = true;
+                return false;
+            }
             let room = exchange.conn.is_some_and(|(conn, stream)| io.body_room(conn, stream) > 0);
             if room && !exchange.upload.ended && has_more(&exchange.upload) {
                 self.feed_stream(io, xid);
@@ -228,6 +247,9 @@ impl Client {
             // Feeding has entered those that are still there.
             lanes.senders.retain(|slot| !senders.contains(slot));
             lanes.senders.append(&mut senders);
+        }
+        if ended {
+            self.tend(io, id);
         }
     }
 
@@ -318,7 +340,10 @@ impl Client {
         let Some(id) = io.conn_at(slot as u32) else { return };
         match io.on_deadline(id) {
             Ok(()) => self.watch_peer(io, id),
-            Err(fault) => self.lose(io, id, Cause::fault(fault), Gone::Failed),
+            Err(fault) => {
+                self.tally.h2.ping_timeouts += u64::from(fault == Fault::Unanswered);
+                self.lose(io, id, Cause::fault(fault), Gone::Failed);
+            }
         }
     }
 

@@ -397,7 +397,7 @@ impl Sink for ExchangeSink<'_> {
 
     fn end(&mut self, s: StreamKey) {
         if let Some(exchange) = self.users.of(s, self.now) {
-            if !exchange.request.is_raw() {
+            if !(exchange.tunnel && exchange.request.duplex) {
                 exchange.finished = true;
                 return;
             }

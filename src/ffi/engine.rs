@@ -269,6 +269,14 @@ pub unsafe extern "C" fn chttp_engine_stats(
             dials: stats.dials as u64,
             queued: u64::from(stats.pool.queued),
             queued_max: u64::from(stats.pool.queued_max),
+            h2_connections: stats.tally.h2.connections,
+            h2_streams: stats.tally.h2.streams,
+            h2_goaways: stats.tally.h2.goaways,
+            h2_resets: stats.tally.h2.resets,
+            h2_unprocessed: stats.tally.h2.unprocessed,
+            h2_replayed: stats.tally.h2.replayed,
+            h2_ping_timeouts: stats.tally.h2.ping_timeouts,
+            h2_floods: stats.tally.h2.floods,
         };
         // SAFETY: the caller's promise about `out`.
         unsafe { give(&stats, out, out_size) }

@@ -57,6 +57,7 @@ fn invalid(error: Invalid) -> Refusal {
     let code = match error.what {
         What::Method => e::CHTTP_E_INVALID_METHOD,
         What::Target => e::CHTTP_E_INVALID_TARGET,
+        What::Protocol => e::CHTTP_E_INVALID_ARG,
         What::Body => e::CHTTP_E_INVALID_BODY,
         What::Head => e::CHTTP_E_TOO_LARGE,
         _ => e::CHTTP_E_INVALID_HEADER,
@@ -85,15 +86,29 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
         let code = if error.is_other_scheme() { e::CHTTP_E_UNSUPPORTED_SCHEME } else { e::CHTTP_E_INVALID_URL };
         wrong(code, format!("url: {error}"))
     })?;
-    let raw = r.flags & CHTTP_REQ_RAW != 0;
-    if raw {
-        only_a_way(r)?;
+    let duplex = r.flags & CHTTP_REQ_RAW != 0;
+    // With HTTP/2 it is a stream of a connection that may carry others.
+    let raw = duplex && r.flags & CHTTP_REQ_HTTP2 == 0;
+    match (raw, duplex) {
+        (true, _) => only_a_way(r)?,
+        (false, true) => only_a_connect(r)?,
+        (false, false) if !r.protocol.is_null() => {
+            let rule = "protocol: it goes with CHTTP_REQ_RAW and CHTTP_REQ_HTTP2 (RFC 8441 section 4)";
+            return Err(wrong(e::CHTTP_E_INVALID_ARG, rule));
+        }
+        (false, false) => {}
     }
     // SAFETY: by contract, as for the url.
-    let (body, body_len) = if raw { (Source::Stream, BodyLen::None) } else { unsafe { body(r, engine) }? };
+    let (body, body_len) = if duplex { (Source::Stream, BodyLen::None) } else { unsafe { body(r, engine) }? };
     // SAFETY: by contract.
-    let method = unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(b"GET");
+    let method =
+        unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(if duplex { b"CONNECT" } else { b"GET" });
+    if duplex && method != b"CONNECT" {
+        return Err(wrong(e::CHTTP_E_INVALID_METHOD, "method: a raw stream of HTTP/2 is opened by CONNECT alone"));
+    }
     let mut spec = Spec::new(method, &url);
+    // SAFETY: by contract.
+    spec.protocol = unsafe { bytes("protocol", r.protocol, r.protocol_len) }?;
     // SAFETY: by contract.
     spec.target = unsafe { bytes("target", r.target, r.target_len) }?;
     spec.body = body_len;
@@ -145,6 +160,7 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
         body,
         collect: r.flags & CHTTP_REQ_COLLECT != 0,
         close: head.close,
+        duplex,
         recv_credit,
         collect_max: or(r.collect_max, settings.collect_max).min(recv_credit).min(MAX_COLLECT),
         timeouts: Timeouts {
@@ -155,12 +171,28 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
             write: or(r.write_timeout_ns, t.write),
             first_byte: or(r.first_byte_timeout_ns, t.first_byte),
             // A stream may be silent for as long as it likes.
-            read: or(r.read_timeout_ns, if raw { CHTTP_UNLIMITED } else { t.read }),
+            read: or(r.read_timeout_ns, if duplex { CHTTP_UNLIMITED } else { t.read }),
             total: or(r.total_timeout_ns, t.total),
             expect: or(r.expect_timeout_ns, t.expect),
         },
         head,
     }))
+}
+
+/// A raw stream of HTTP/2 is a CONNECT: it has a head, and no body.
+fn only_a_connect(r: &chttp_request) -> Result<(), Refusal> {
+    let off = |what: &str| {
+        let rule = "it does not go with a raw stream of HTTP/2 (CHTTP_REQ_RAW with CHTTP_REQ_HTTP2)";
+        Err(wrong(e::CHTTP_E_INVALID_ARG, format!("{what}: {rule}")))
+    };
+    if r.flags & !(CHTTP_REQ_RAW | CHTTP_REQ_HTTP2 | CHTTP_REQ_CLOSE) != 0 {
+        return off("flags");
+    }
+    match (r.body.is_null(), r.body_len) {
+        (false, _) => off("body"),
+        (true, 1..) => off("body_len"),
+        (true, 0) => Ok(()),
+    }
 }
 
 /// A raw stream has a way to go, and nothing to say of its own.
@@ -169,7 +201,13 @@ fn only_a_way(r: &chttp_request) -> Result<(), Refusal> {
     if r.flags != CHTTP_REQ_RAW {
         return off("flags");
     }
-    let texts = [("method", r.method), ("target", r.target), ("header_block", r.header_block), ("body", r.body)];
+    let texts = [
+        ("method", r.method),
+        ("target", r.target),
+        ("header_block", r.header_block),
+        ("body", r.body),
+        ("protocol", r.protocol),
+    ];
     if let Some((what, _)) = texts.iter().find(|(_, text)| !text.is_null()) {
         return off(what);
     }

@@ -79,8 +79,15 @@ pub const CHTTP_REQ_CLOSE: u32 = 16;
 /// STREAM_END for the peer's; DONE once both are closed. chttp_cancel() ends it at once: what was not sent by then is lost,
 /// unless our side was closed before and everything sent. What is written before it is open waits for that.
 ///
-/// No other flag goes with it, and no method, target, field or body. `read_timeout_ns` counts the peer's silence, and 0 is
-/// none for it; the TLS settings offer "http/1.1" by ALPN unless `tls_alpn` says otherwise.
+/// No other flag goes with it but CHTTP_REQ_HTTP2, and no method, target, field or body. `read_timeout_ns` counts the peer's
+/// silence, and 0 is none for it; the TLS settings offer "http/1.1" by ALPN unless `tls_alpn` says otherwise.
+///
+/// With CHTTP_REQ_HTTP2 it is a stream of an HTTP/2 connection, which carries others beside it: a CONNECT (RFC 9113 section
+/// 8.5), to `target` if there is one and to the URL's host and port if not; or, with `protocol`, an Extended CONNECT (RFC 8441)
+/// to the URL. Fields go with it, CHTTP_REQ_CLOSE, and no body. HEADERS carries the server's answer. If that is a success it
+/// has CHTTP_EF_TUNNEL, and everything else is as above; credit, WRITABLE and chttp_cancel() are the stream's alone. Any other
+/// answer is one as to any request. chttp_stream_start_tls() and chttp_stream_fd() are CHTTP_E_BAD_STATE. A server that does
+/// not allow Extended CONNECT is CHTTP_E_H2_NO_EXTENDED_CONNECT: the request waits for its SETTINGS, which say so.
 pub const CHTTP_REQ_RAW: u32 = 32;
 /// HTTP/1.1 only, whatever `http_version` says.
 pub const CHTTP_REQ_HTTP1: u32 = 64;
@@ -220,6 +227,10 @@ pub struct chttp_request {
     /// none. The request uses no connection that was made through another. Nothing to Unix sockets.
     pub interface: *const c_char,
     pub interface_len: usize,
+    /// NULL, or the `:protocol` of an Extended CONNECT (RFC 8441 section 4), a token: `websocket`. Only with CHTTP_REQ_RAW and
+    /// CHTTP_REQ_HTTP2.
+    pub protocol: *const c_char,
+    pub protocol_len: usize,
 }
 
 /// When things happened, in nanoseconds since submit; 0 for what did not happen. Fill in nothing; pass the size.
@@ -314,6 +325,21 @@ pub struct chttp_stats {
     pub dials: u64,
     pub queued: u64,
     pub queued_max: u64,
+    /// Of HTTP/2: connections that were opened, and streams on them.
+    pub h2_connections: u64,
+    pub h2_streams: u64,
+    /// Connections whose server has said that it wants no more requests on them (GOAWAY, RFC 9113 section 6.8).
+    pub h2_goaways: u64,
+    /// Streams that the server has reset, but for those that follow.
+    pub h2_resets: u64,
+    /// Streams that the server has not looked at, as it said by REFUSED_STREAM or GOAWAY; and those of them that were sent
+    /// again, which are in `retried`, too.
+    pub h2_unprocessed: u64,
+    pub h2_replayed: u64,
+    /// Connections that were given up because no word came after a PING (CHTTP_OPT_H2_PING_TIMEOUT_NS).
+    pub h2_ping_timeouts: u64,
+    /// Connections that were given up because of too many frames that carry nothing (CHTTP_E_H2_FLOOD).
+    pub h2_floods: u64,
 }
 
 /// For chttp_struct_size().

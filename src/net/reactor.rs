@@ -423,6 +423,11 @@ impl<B: Backend> Io<B> {
         }
     }
 
+    /// Whether a shared connection was told since the last call that its peer wants no more requests on it.
+    pub fn take_goaway(&mut self, id: ConnId) -> bool {
+        self.conns.get_mut(id).is_some_and(|conn| conn.proto.take_goaway())
+    }
+
     /// When a connection wants to be asked whether its peer is there.
     pub fn deadline(&self, id: ConnId) -> Tick {
         self.conns.get(id).map_or(Tick::NEVER, |conn| conn.proto.deadline())

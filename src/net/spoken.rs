@@ -89,6 +89,14 @@ impl Spoken {
         }
     }
 
+    /// Whether the peer has said, since the last call, that it wants no more requests.
+    pub fn take_goaway(&mut self) -> bool {
+        match self {
+            Spoken::H2(h2) => h2.take_goaway(),
+            Spoken::H1(_) | Spoken::Raw(_) => false,
+        }
+    }
+
     pub fn reusable(&self) -> bool {
         each!(self, p => p.reusable())
     }

@@ -76,6 +76,8 @@ pub enum Fault {
     Unanswered,
     /// What HTTP/1.1 could send cannot be said here.
     Unsendable,
+    /// The peer allows no Extended CONNECT (RFC 8441 section 3).
+    NoExtendedConnect,
     // --- ours
     /// The owner sent more or less body than it had announced.
     BodyLength,

@@ -164,6 +164,8 @@ pub struct RequestRef<'a> {
     pub body: BodyLen,
     /// The request asks for `Upgrade` with the fields it carries, so that a 101 is solicited.
     pub upgrade: bool,
+    /// `:protocol` of an Extended CONNECT (RFC 8441), which HTTP/2 alone has.
+    pub protocol: Option<&'a str>,
 }
 
 /// What a connection tells its owner. Dispatch is static: `Vec<Event>` in tests, the exchange table in the engine.
@@ -178,7 +180,8 @@ pub trait Sink {
     fn credit(&mut self, s: StreamKey) -> u64;
     fn data(&mut self, s: StreamKey, data: Data);
     fn trailers(&mut self, s: StreamKey, fields: Fields<'_>);
-    /// The message is complete (or, in a tunnel, the peer has closed its side).
+    /// The message is complete; or, in a tunnel, the peer has closed its side: then the stream is there until it is cancelled,
+    /// which costs nothing once our side is closed, too.
     fn end(&mut self, s: StreamKey);
     /// This stream failed; the connection goes on. A fault of the connection is an error of `recv` or `eof` instead.
     fn failed(&mut self, s: StreamKey, why: Fault);

@@ -81,6 +81,8 @@ pub struct Ask {
     pub bind: Bind,
     pub tls: Option<Arc<Tls>>,
     pub http: Http,
+    /// Of an Extended CONNECT.
+    pub protocol: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -94,6 +96,8 @@ pub enum Load {
     Stream(Option<u64>),
     /// A stream that begins with the answer.
     Tunnel,
+    /// The same, each side of which is closed for itself.
+    Duplex,
     /// A stream without a request.
     Raw,
 }
@@ -114,6 +118,7 @@ pub fn ask(method: &'static str, url: &str) -> Ask {
         bind: Bind::default(),
         tls: None,
         http: Http::default(),
+        protocol: None,
     }
 }
 
@@ -153,9 +158,10 @@ impl Ask {
             ),
             Load::Stream(Some(len)) => (BodyLen::Known(*len), Source::Stream),
             Load::Stream(None) => (BodyLen::Unknown, Source::Stream),
-            Load::Tunnel | Load::Raw => (BodyLen::None, Source::Stream),
+            Load::Tunnel | Load::Duplex | Load::Raw => (BodyLen::None, Source::Stream),
         };
         spec.body = len;
+        spec.protocol = self.protocol.map(str::as_bytes);
         let fields = self.fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
         let raw = matches!(self.load, Load::Raw);
         let head = if raw { EncodedHead::nothing() } else { encode::encode(&spec, fields).unwrap() };
@@ -175,6 +181,7 @@ impl Ask {
             body,
             collect: self.collect,
             close: self.close,
+            duplex: matches!(self.load, Load::Duplex | Load::Raw),
             recv_credit: self.credit,
             collect_max: self.collect_max,
             timeouts: self.timeouts,

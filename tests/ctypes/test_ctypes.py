@@ -81,6 +81,8 @@ class Request(ctypes.Structure):
         ("local_address_len", ctypes.c_size_t),
         ("interface", ctypes.c_char_p),
         ("interface_len", ctypes.c_size_t),
+        ("protocol", ctypes.c_char_p),
+        ("protocol_len", ctypes.c_size_t),
     ]
 
 

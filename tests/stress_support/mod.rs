@@ -65,6 +65,7 @@ pub fn request(engine: &Client, port: u16, path: &str, unix: Option<&Path>) -> B
         body: Source::None,
         collect: true,
         close: false,
+        duplex: false,
         recv_credit: settings.recv_credit,
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,

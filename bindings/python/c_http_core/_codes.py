@@ -95,6 +95,7 @@ __all__ = [
     "H2FloodError",
     "H2NotSpokenError",
     "H2UnsendableError",
+    "H2NoExtendedConnectError",
     "PoolTimeout",
     "DNSTimeout",
     "ConnectTimeout",
@@ -668,6 +669,13 @@ class H2UnsendableError(RemoteProtocolError):
     name = "CHTTP_E_H2_UNSENDABLE"
 
 
+class H2NoExtendedConnectError(RemoteProtocolError):
+    """The request is an Extended CONNECT, and the server does not allow any (RFC 8441 section 3)."""
+
+    code = -647
+    name = "CHTTP_E_H2_NO_EXTENDED_CONNECT"
+
+
 class PoolTimeout(TimeoutException):
     """No connection became free in time."""
 
@@ -902,6 +910,7 @@ BY_CODE: dict[int, type[RequestError]] = {
     -644: H2FloodError,
     -645: H2NotSpokenError,
     -646: H2UnsendableError,
+    -647: H2NoExtendedConnectError,
     -701: PoolTimeout,
     -702: DNSTimeout,
     -703: ConnectTimeout,

@@ -84,6 +84,7 @@ E_H2_PROTOCOL: Final = -643
 E_H2_FLOOD: Final = -644
 E_H2_NOT_SPOKEN: Final = -645
 E_H2_UNSENDABLE: Final = -646
+E_H2_NO_EXTENDED_CONNECT: Final = -647
 E_TIMEOUT_POOL: Final = -701
 E_TIMEOUT_DNS: Final = -702
 E_TIMEOUT_CONNECT: Final = -703
@@ -331,6 +332,14 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("dials", "Q"),
         ("queued", "Q"),
         ("queued_max", "Q"),
+        ("h2_connections", "Q"),
+        ("h2_streams", "Q"),
+        ("h2_goaways", "Q"),
+        ("h2_resets", "Q"),
+        ("h2_unprocessed", "Q"),
+        ("h2_replayed", "Q"),
+        ("h2_ping_timeouts", "Q"),
+        ("h2_floods", "Q"),
     ),
     "field": (
         ("name", "P"),
@@ -377,6 +386,8 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("local_address_len", "N"),
         ("interface", "P"),
         ("interface_len", "N"),
+        ("protocol", "P"),
+        ("protocol_len", "N"),
     ),
     "log_record": (
         ("size", "I"),

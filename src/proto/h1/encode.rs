@@ -36,6 +36,8 @@ pub struct Spec<'a> {
     pub close: bool,
     /// Add `Expect: 100-continue` if there is a body.
     pub expect_continue: bool,
+    /// `:protocol` of an Extended CONNECT, whose target is that of any other method (RFC 8441 section 4).
+    pub protocol: Option<&'a [u8]>,
 }
 
 impl<'a> Spec<'a> {
@@ -48,6 +50,7 @@ impl<'a> Spec<'a> {
             body: BodyLen::None,
             close: false,
             expect_continue: false,
+            protocol: None,
         }
     }
 }
@@ -72,6 +75,8 @@ pub struct EncodedHead {
     pub close: bool,
     pub is_connect: bool,
     pub is_head: bool,
+    /// `:protocol` of an Extended CONNECT. What stands in `bytes` then is for HTTP/2 to read, and not for HTTP/1.1 to send.
+    pub protocol: Option<Box<str>>,
 }
 
 impl EncodedHead {
@@ -90,6 +95,7 @@ impl EncodedHead {
             close: false,
             is_connect: false,
             is_head: false,
+            protocol: None,
         }
     }
 
@@ -104,6 +110,7 @@ impl EncodedHead {
             h1_head: &self.bytes,
             body: self.body,
             upgrade: self.upgrade,
+            protocol: self.protocol.as_deref(),
         }
     }
 }
@@ -171,6 +178,7 @@ const VALUE_RULE: &str = "RFC 9110 section 5.5 allows no control characters but 
 const LINE_RULE: &str = "RFC 9112 section 5 demands `name: value`";
 const LENGTH_RULE: &str = "RFC 9112 section 6.2 wants one Content-Length that is the body's length";
 const CODING_RULE: &str = "RFC 9112 section 6.1 wants `chunked` once, and only for a body without a known length";
+const PROTOCOL_RULE: &str = "RFC 8441 section 4 names a protocol by a token, and only in CONNECT";
 const CONNECT_RULE: &str = "RFC 9110 section 9.3.6 gives a CONNECT request no content";
 
 struct Encoder<'s> {
@@ -190,7 +198,9 @@ struct Encoder<'s> {
 impl<'s> Encoder<'s> {
     fn run<'a>(spec: &'s Spec<'s>, lines: impl Iterator<Item = Line<'a>> + Clone) -> Result<EncodedHead, Invalid> {
         check_method(spec)?;
+        let protocol = spec.protocol.map(check_protocol).transpose()?;
         let is_connect = spec.method == b"CONNECT";
+        let names_authority = is_connect && protocol.is_none();
         // As much as is needed: thousands of requests may wait at a time.
         let (mut has_host, mut room) = (false, FRAME_ROOM + spec.url.host().len() + spec.method.len());
         room += spec.target.map_or(spec.url.target_len(), <[u8]>::len);
@@ -210,9 +220,9 @@ impl<'s> Encoder<'s> {
             upgrade: false,
             expects_continue: false,
         };
-        let target = encoder.request_line(is_connect)?;
+        let target = encoder.request_line(names_authority)?;
         if !has_host {
-            encoder.own_host(is_connect);
+            encoder.own_host(names_authority);
         }
         for (index, line) in lines.enumerate() {
             encoder.line(index as u32, line, is_connect)?;
@@ -232,12 +242,13 @@ impl<'s> Encoder<'s> {
             close: encoder.close,
             is_connect,
             is_head: spec.method == b"HEAD",
+            protocol,
             bytes: encoder.bytes,
             fields: encoder.fields,
         })
     }
 
-    fn request_line(&mut self, is_connect: bool) -> Result<Range<u32>, Invalid> {
+    fn request_line(&mut self, names_authority: bool) -> Result<Range<u32>, Invalid> {
         let Spec { method, url, target, absolute_form, .. } = *self.spec;
         self.bytes.extend_from_slice(method);
         self.bytes.push(b' ');
@@ -247,7 +258,7 @@ impl<'s> Encoder<'s> {
                 check_target(raw)?;
                 self.bytes.extend_from_slice(raw);
             }
-            None if is_connect => url.push_authority_with_port(&mut self.bytes),
+            None if names_authority => url.push_authority_with_port(&mut self.bytes),
             None if absolute_form => url.push_absolute(&mut self.bytes),
             None => url.push_target(&mut self.bytes),
         }
@@ -259,11 +270,11 @@ impl<'s> Encoder<'s> {
         Ok(start as u32..end as u32)
     }
 
-    fn own_host(&mut self, is_connect: bool) {
+    fn own_host(&mut self, names_authority: bool) {
         let name = self.bytes.len();
         self.bytes.extend_from_slice(b"Host: ");
         let value = self.bytes.len();
-        if is_connect {
+        if names_authority {
             self.spec.url.push_authority_with_port(&mut self.bytes);
         } else {
             self.spec.url.push_authority(&mut self.bytes);
@@ -467,6 +478,9 @@ fn check_method(spec: &Spec<'_>) -> Result<(), Invalid> {
         return Err(too_large());
     }
     let has_body = !matches!(spec.body, BodyLen::None | BodyLen::Known(0));
+    if spec.protocol.is_some() && spec.method != b"CONNECT" {
+        return invalid(What::Method, Problem::Is("does not go with a protocol"), PROTOCOL_RULE);
+    }
     match (spec.method, spec.body) {
         (b"CONNECT", _) if has_body => invalid(What::Body, Problem::Is("is not allowed"), CONNECT_RULE),
         (b"TRACE", _) if has_body => {
@@ -478,6 +492,15 @@ fn check_method(spec: &Spec<'_>) -> Result<(), Invalid> {
         }
         _ => Ok(()),
     }
+}
+
+fn check_protocol(protocol: &[u8]) -> Result<Box<str>, Invalid> {
+    let refuse = |problem| Invalid::new(What::Protocol, 0, protocol, problem, PROTOCOL_RULE);
+    check_name(protocol).map_err(refuse)?;
+    if protocol.len() > HEAD_MAX {
+        return Err(too_large());
+    }
+    Ok(std::str::from_utf8(protocol).map_err(|_| refuse(Problem::Is("is no text")))?.into())
 }
 
 fn check_target(target: &[u8]) -> Result<(), Invalid> {

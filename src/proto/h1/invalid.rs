@@ -8,6 +8,8 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     Method,
+    /// Of an Extended CONNECT.
+    Protocol,
     Target,
     /// The length of the request body, or there being one.
     Body,
@@ -58,6 +60,7 @@ impl fmt::Display for Invalid {
         let Invalid { what, index, subject, problem, rule } = self;
         match what {
             What::Method => write!(f, "method \"{subject}\"")?,
+            What::Protocol => write!(f, "protocol \"{subject}\"")?,
             What::Target => f.write_str("request target")?,
             What::Body => f.write_str("request body")?,
             What::Head => f.write_str("request head")?,

@@ -13,7 +13,7 @@
 //!
 //! RFC 9112; RFC 9110 sections 7.8 (Upgrade), 9.3.6 (CONNECT), 15.2 (1xx).
 
-mod bytes;
+pub(super) mod bytes;
 mod chunked;
 pub mod encode;
 mod framing;

@@ -17,8 +17,11 @@ const SHORT_COOKIE: usize = 20;
 /// The request as the `h2` crate takes it. Fields of the connection were meant for HTTP/1.1, and have no place here.
 pub fn request(request: &RequestRef<'_>, is_connect: bool) -> Option<Request<()>> {
     let mut target = uri::Parts::default();
-    target.authority = Some(uri::Authority::try_from(request.authority).ok()?);
-    if !is_connect {
+    // CONNECT is to its target, whoever is asked (RFC 9113 section 8.5).
+    let is_plain_connect = is_connect && request.protocol.is_none();
+    let authority = if is_plain_connect { request.target } else { request.authority };
+    target.authority = Some(uri::Authority::try_from(authority).ok()?);
+    if !is_plain_connect {
         target.scheme = Some(uri::Scheme::try_from(request.scheme).ok()?);
         target.path_and_query = Some(path(request)?);
     }
@@ -26,6 +29,9 @@ pub fn request(request: &RequestRef<'_>, is_connect: bool) -> Option<Request<()>
     *head.method_mut() = Method::from_bytes(request.method).ok()?;
     *head.uri_mut() = Uri::from_parts(target).ok()?;
     *head.version_mut() = http::Version::HTTP_2;
+    if let Some(protocol) = request.protocol {
+        head.extensions_mut().insert(::h2::ext::Protocol::from(protocol));
+    }
     let fields = head.headers_mut();
     // `Host` is among them, and always left out.
     fields.reserve(request.fields.table.len().saturating_sub(1));

@@ -5,7 +5,9 @@
 //!   leaves together. `unsaid` says that there is such.
 //! - Input passes the [`Tap`] into a pipe, once copied, since the crate reads from what it owns; DATA leaves it as `Bytes`
 //!   without a copy.
-//! - A stream whose answer has ended is forgotten: what was left of its request is not sent (the crate resets it).
+//! - A stream whose answer has ended is forgotten: what was left of its request is not sent (the crate resets it). A tunnel
+//!   is not: each of its sides is closed for itself.
+//! - An Extended CONNECT waits for the peer's SETTINGS, which say whether it is allowed (RFC 8441 section 3).
 //! - The connection's window is kept open: what a stream without credit holds is added to it.
 //!
 //! A [`StreamKey`] is the number of a stream's place, small and used again; not the stream id, which nobody else needs.
@@ -14,7 +16,9 @@
 //! reset, and it has a lock, which is never contended.
 
 mod head;
+mod huffman;
 mod pipe;
+mod section;
 mod stream;
 mod tap;
 mod window;
@@ -111,6 +115,8 @@ pub struct H2 {
     places: Vec<Place>,
     free: Vec<u32>,
     running: Vec<u32>,
+    /// Extended CONNECTs that wait to be allowed, with their places.
+    parked: Vec<(u32, http::Request<()>)>,
     flat: Flat,
     open: u32,
     opened: u32,
@@ -125,6 +131,8 @@ pub struct H2 {
     /// When something arrived last, or was waited for first.
     heard_at: Tick,
     pinged_at: Option<Tick>,
+    /// The owner knows of the peer's GOAWAY.
+    goaway_told: bool,
     /// The connection has ended; so, if it was a fault.
     over: Option<Option<Fault>>,
 }
@@ -161,12 +169,13 @@ impl H2 {
             pings: conn.ping_pong(),
             conn,
             probe: Probe::new(limits.stream_window, limits.stream_window_max),
-            tap: Tap::default(),
+            tap: Tap::new(list_max as usize),
             waker: Waker::from(woken.clone()),
             woken,
             places: Vec::new(),
             free: Vec::new(),
             running: Vec::new(),
+            parked: Vec::new(),
             flat: Flat::default(),
             open: 0,
             opened: 0,
@@ -177,6 +186,7 @@ impl H2 {
             released: 0,
             heard_at: Tick(0),
             pinged_at: None,
+            goaway_told: false,
             over: None,
         }
     }
@@ -192,6 +202,13 @@ impl H2 {
     /// The peer wants no further requests (GOAWAY), or can have none.
     pub fn is_going(&self) -> bool {
         self.over.is_some() || self.tap.went_away.is_some() || self.opened >= STREAMS_EVER
+    }
+
+    /// Whether GOAWAY has come, for whoever asks first.
+    pub fn take_goaway(&mut self) -> bool {
+        let news = self.tap.went_away.is_some() && !self.goaway_told;
+        self.goaway_told |= news;
+        news
     }
 
     fn stream(&mut self, s: StreamKey) -> Option<&mut Stream> {
@@ -227,6 +244,7 @@ impl H2 {
     fn drive(&mut self, sink: &mut impl Sink, out: &mut Out) {
         for _ in 0..ROUNDS {
             self.poll(out);
+            self.unpark(sink);
             let mut running = std::mem::take(&mut self.running);
             self.woken.take(&mut running);
             for key in running.drain(..) {
@@ -260,6 +278,7 @@ impl H2 {
         }
         match told {
             Told::Pending => {}
+            Told::HalfClosed => sink.end(s),
             Told::End => {
                 // The crate wants to be polled whenever a stream goes. One that has ended on both sides leaves nothing to say.
                 let quiet = sent && !self.woken.conn.load(Ordering::Acquire);
@@ -284,10 +303,68 @@ impl H2 {
         }
     }
 
-    fn forget(&mut self, key: u32) -> Option<Stream> {
-        let stream = self.places.get_mut(key as usize)?.stream.take()?;
+    /// A place for a stream.
+    fn place(&mut self) -> u32 {
+        self.open += 1;
+        self.free.pop().unwrap_or_else(|| {
+            let key = self.places.len() as u32;
+            let flag = StreamWaker::new(key, &self.woken);
+            self.places.push(Place { waker: Waker::from(flag.clone()), flag, stream: None });
+            key
+        })
+    }
+
+    fn free(&mut self, key: u32) {
         self.free.push(key);
         self.open -= 1;
+    }
+
+    /// Those that wait to be allowed go on, or fail.
+    fn unpark(&mut self, sink: &mut impl Sink) {
+        if self.parked.is_empty() || !self.tap.greeted || self.over.is_some() {
+            return;
+        }
+        for (key, head) in std::mem::take(&mut self.parked) {
+            if let Err(fault) = self.send_head(key, head, false, Asked::Connect) {
+                self.free(key);
+                sink.failed(StreamKey(key), fault);
+            }
+        }
+    }
+
+    /// A stream for a request, in this place.
+    fn send_head(&mut self, key: u32, head: http::Request<()>, ends: bool, asked: Asked) -> Result<(), Fault> {
+        let extended = asked == Asked::Connect && head.extensions().get::<::h2::ext::Protocol>().is_some();
+        if extended && !self.send.is_extended_connect_protocol_enabled() {
+            return Err(Fault::NoExtendedConnect);
+        }
+        // Where the peer may allow no further stream, the crate would want to be polled between two requests; a handle of
+        // its own does not know of the one before.
+        let sent = if self.open < self.streams_max && !extended {
+            self.send.send_request(head, ends)
+        } else {
+            self.send.clone().send_request(head, ends)
+        };
+        let (response, send) = sent.map_err(|e| match e.reason() {
+            Some(reason) => Fault::Unprocessed(u32::from(reason)),
+            None => Fault::Unsendable,
+        })?;
+        self.tap.opened(send.stream_id().into());
+        let Place { flag, stream, .. } = &mut self.places[key as usize];
+        let stream = stream.insert(Stream::new(send, response, ends, asked));
+        flag.wake_by_ref();
+        if !ends {
+            stream.reserve(flag);
+        }
+        self.opened += 1;
+        self.woken.wake_by_ref();
+        Ok(())
+    }
+
+    fn forget(&mut self, key: u32) -> Option<Stream> {
+        let stream = self.places.get_mut(key as usize)?.stream.take()?;
+        self.free(key);
+        self.tap.forgot(stream.send.stream_id().into());
         self.held -= stream.held();
         // What it drops may have to be said to the peer.
         self.woken.wake_by_ref();
@@ -354,6 +431,7 @@ impl H2 {
     fn give_up(&mut self, fault: Fault, out: &mut Out) -> Fault {
         let reason = match fault {
             Fault::Flood => Reason::ENHANCE_YOUR_CALM,
+            Fault::Frame(code) => code.into(),
             _ => Reason::PROTOCOL_ERROR,
         };
         // The crate may have found a reason of its own in what came before, and told the peer.
@@ -391,39 +469,22 @@ impl Protocol for H2 {
         let is_connect = asked == Asked::Connect;
         let head = head::request(request, is_connect).ok_or(Fault::Unsendable)?;
         let ends = request.body.is_none() && !is_connect;
-        // With the last stream that the peer allows, the crate would want to be polled between two requests; a handle of its
-        // own does not know of the one before.
-        let sent = if self.open + 1 < self.streams_max {
-            self.send.send_request(head, ends)
-        } else {
-            self.send.clone().send_request(head, ends)
-        };
-        let (response, send) = sent.map_err(|e| match e.reason() {
-            Some(reason) => Fault::Unprocessed(u32::from(reason)),
-            None => Fault::Unsendable,
-        })?;
-        let key = self.free.pop().unwrap_or_else(|| {
-            let key = self.places.len() as u32;
-            let flag = StreamWaker::new(key, &self.woken);
-            self.places.push(Place { waker: Waker::from(flag.clone()), flag, stream: None });
-            key
-        });
-        let Place { flag, stream, .. } = &mut self.places[key as usize];
-        let stream = stream.insert(Stream::new(send, response, ends, asked));
-        flag.wake_by_ref();
-        if !ends {
-            stream.reserve(flag);
+        let key = self.place();
+        let is_first = self.open == 1;
+        if request.protocol.is_some() && !self.tap.greeted {
+            self.parked.push((key, head));
+        } else if let Err(fault) = self.send_head(key, head, ends, asked) {
+            self.free(key);
+            return Err(fault);
         }
-        if self.open == 0 {
+        if is_first {
             self.heard_at = now;
         }
-        self.open += 1;
-        self.opened += 1;
         self.tap.asked();
         if self.probe.wants_ping() && pings_sent(&mut self.pings) {
             self.probe.asked(now);
+            self.woken.wake_by_ref();
         }
-        self.woken.wake_by_ref();
         Ok(StreamKey(key))
     }
 
@@ -496,6 +557,10 @@ impl Protocol for H2 {
         self.over = Some(None);
         // What the peer had announced is the better reason.
         let gone = self.tap.went_away.filter(|away| away.code != 0).map(|away| Fault::GoneAway(away.code));
+        for (key, _) in std::mem::take(&mut self.parked) {
+            self.free(key);
+            sink.failed(StreamKey(key), gone.unwrap_or(Fault::ClosedBeforeHead));
+        }
         for key in 0..self.places.len() as u32 {
             if let Some(stream) = self.forget(key) {
                 let cut = if stream.answered() { Fault::TruncatedBody } else { Fault::ClosedBeforeHead };
@@ -516,7 +581,13 @@ impl Protocol for H2 {
 
     fn cancel(&mut self, s: StreamKey, _: &mut Out) -> Cancelled {
         if let Some(mut stream) = self.forget(s.0) {
-            stream.send.send_reset(Reason::CANCEL);
+            // A tunnel may have come to its end on both sides.
+            if !(stream.half_closed && stream.sent) {
+                stream.send.send_reset(Reason::CANCEL);
+            }
+        } else if let Some(at) = self.parked.iter().position(|(key, _)| *key == s.0) {
+            self.parked.swap_remove(at);
+            self.free(s.0);
         }
         if self.over.is_some() { Cancelled::Close } else { Cancelled::Kept }
     }

@@ -41,6 +41,8 @@ pub enum Answer {
 pub enum Told {
     Pending,
     End,
+    /// The peer has closed its side of a tunnel, and ours is open.
+    HalfClosed,
     Failed(::h2::Error),
     /// It breaks a limit of ours.
     Broken(Fault),
@@ -91,7 +93,10 @@ pub struct Stream {
     wants_room: bool,
     /// Our side is closed.
     pub sent: bool,
+    /// The peer's side of a tunnel is closed, and the sink knows.
+    pub half_closed: bool,
     asked: Asked,
+    tunnel: bool,
     informational: u32,
     released: usize,
 }
@@ -99,7 +104,18 @@ pub struct Stream {
 impl Stream {
     pub fn new(send: SendStream<Bytes>, response: ResponseFuture, sent: bool, asked: Asked) -> Stream {
         let answer = Answer::Awaited(response);
-        Stream { send, answer, held: Held::default(), wants_room: false, sent, asked, informational: 0, released: 0 }
+        Stream {
+            send,
+            answer,
+            held: Held::default(),
+            wants_room: false,
+            sent,
+            half_closed: false,
+            asked,
+            tunnel: false,
+            informational: 0,
+            released: 0,
+        }
     }
 
     /// Bytes that wait for credit.
@@ -167,6 +183,16 @@ impl Stream {
         if self.held.len > 0 {
             return Told::Pending;
         }
+        if self.half_closed {
+            if self.sent {
+                return Told::Pending;
+            }
+            return match self.send.poll_reset(cx) {
+                Poll::Pending => Told::Pending,
+                Poll::Ready(Ok(reason)) => Told::Broken(Fault::StreamReset(reason.into())),
+                Poll::Ready(Err(e)) => Told::Failed(e),
+            };
+        }
         if let Answer::Whole(Some(trailers)) = &self.answer {
             match flat.fields(trailers, limits) {
                 Ok(fields) => sink.trailers(s, fields),
@@ -175,6 +201,12 @@ impl Stream {
                 }
                 Err(fault) => return Told::Broken(fault),
             }
+        }
+        if self.tunnel && !self.sent {
+            // A reset is still to be heard of.
+            self.half_closed = true;
+            waker.wake_by_ref();
+            return Told::HalfClosed;
         }
         Told::End
     }
@@ -214,8 +246,9 @@ impl Stream {
             Poll::Ready(Ok(response)) => response.into_parts(),
         };
         let length = head.headers.get(http::header::CONTENT_LENGTH);
+        self.tunnel = self.asked == Asked::Connect && head.status.is_success();
         let follows = match length.and_then(|v| v.to_str().ok()?.parse().ok()) {
-            _ if self.asked == Asked::Connect && head.status.is_success() => Follows::Tunnel,
+            _ if self.tunnel => Follows::Tunnel,
             _ if body.is_end_stream() => Follows::Nothing,
             // Its end is still to come, and no byte before it.
             _ if self.asked == Asked::Head => Follows::Unknown,
