@@ -82,9 +82,6 @@ static chttp_xid opened(chttp_engine *engine, chttp_queue *queue, const chttp_re
     CHECK_EQ(chttp_response_version(event.obj), 20);
     CHECK_EQ(chttp_response_header_count(event.obj), 1);
     event_free(&event);
-    /* There is neither a socket nor TLS of its own. */
-    CHECK_EQ(chttp_stream_fd(engine, xid), CHTTP_E_BAD_STATE);
-    CHECK_EQ(chttp_stream_start_tls(engine, xid, NULL, NULL, 0, NULL), CHTTP_E_BAD_STATE);
     return xid;
 }
 
@@ -223,6 +220,9 @@ int main(void)
             request.recv_credit = 20000;
 
             chttp_xid xid = opened(engine, queue, &request);
+            /* There is neither a socket nor TLS of its own. */
+            CHECK_EQ(chttp_stream_fd(engine, xid), CHTTP_E_BAD_STATE);
+            CHECK_EQ(chttp_stream_start_tls(engine, xid, NULL, NULL, 0, NULL), CHTTP_E_BAD_STATE);
             CHECK_EQ(chttp_body_write(engine, xid, "ping", 4), 0);
             expect_bytes(queue, "ping");
             bulk(engine, queue, xid);
