@@ -127,6 +127,7 @@ fn request(engine: &Engine<MockBackend>, http: Http) -> Box<Request> {
         body: Source::None,
         collect: true,
         close: false,
+        duplex: false,
         recv_credit: settings.recv_credit,
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,
