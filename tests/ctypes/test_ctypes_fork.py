@@ -81,6 +81,16 @@ class UnixConnection(HTTPConnection):
         self.sock.connect(str(self.path))
 
 
+def listens(path: Path) -> bool:
+    """The socket is there a moment before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 class ForkTest(unittest.TestCase):
     server: Server
     thread: threading.Thread
@@ -157,7 +167,7 @@ class ForkTest(unittest.TestCase):
             with log.open("wb") as output:
                 master = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
             try:
-                self.wait_for(address.exists, master)
+                self.wait_for(lambda: listens(address), master)
                 workers = {self.ask(address, n) for n in range(60)}
                 self.assertGreaterEqual(len(workers), 6)
                 # The master went through all of that, and goes on.
