@@ -904,7 +904,7 @@ class stream {
 public:
     /** Connect. `to` has the host and port, and what else is said of a connection. */
     stream(const engine &owner, request to, std::chrono::nanoseconds time = unlimited)
-        : engine_(owner.get()), queue_(owner), exchange_(0), ended_(false), over_(false)
+        : engine_(owner.get()), queue_(owner), exchange_(0), closed_(false), ended_(false), over_(false)
     {
         exchange_ = queue_.submit(to.stream());
         try {
@@ -943,9 +943,11 @@ public:
             });
         }
     }
-    /** Close our side. The peer's can be read on. */
+    /** Close our side, once. The peer's can be read on. */
     void end()
     {
+        if (closed_) return;
+        closed_ = true;
         int32_t code = chttp_body_end(engine_, exchange_, nullptr, 0, nullptr);
         if (code != CHTTP_E_NOT_FOUND) check(code);
     }
@@ -991,7 +993,7 @@ private:
     xid exchange_;
     response connection_;
     std::vector<buf> pieces_;
-    bool ended_, over_;
+    bool closed_, ended_, over_;
     std::unique_ptr<error> failure_;
 };
 
