@@ -111,6 +111,31 @@ fn streams_that_run_out_are_made_up_for_by_connections() {
     w.close();
 }
 
+/// What one connection has told of the peer's limit holds for those that come after it, before they are told themselves.
+#[test]
+fn a_new_connection_begins_with_no_more_streams_than_the_last_one_allowed() {
+    let slow = paced(hello(&[(MAX_CONCURRENT_STREAMS, 10)]), usize::MAX, 20 * MS, || {
+        Box::new(|frame, out| {
+            if frame.ends() {
+                out.extend(ok(frame.stream, b"hi"));
+            }
+        })
+    });
+    let mut w = World::serving(slow);
+    w.run(&get2()).assert_ok(200, b"hi");
+    let xids: Vec<u64> = (0..95).map(|_| w.submit(&get2())).collect();
+    w.pass(19 * MS);
+    for n in 1..w.opened() as usize {
+        assert!(sent(&w, n, HEADERS).len() <= 10, "connection {n} was begun with {}", sent(&w, n, HEADERS).len());
+    }
+    w.finish_all();
+    for xid in xids {
+        w.log(xid).assert_ok(200, b"hi");
+    }
+    assert_eq!(w.opened(), 10);
+    w.close();
+}
+
 #[test]
 fn goaway_at_every_stream_number_loses_nothing() {
     for last in (0..=21).step_by(2) {

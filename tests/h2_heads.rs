@@ -30,7 +30,7 @@ fn opened(method: &str, url: &str, body: BodyLen, fields: &[(&str, &str)]) -> (H
     spec.body = body;
     let fields = fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
     let head = encode(&spec, fields).unwrap();
-    let mut h2 = H2::new(Arc::default());
+    let mut h2 = H2::new(Arc::default(), None);
     let mut out = Out::new();
     let s = h2.open(Tick(1), &head.request(), &mut out).unwrap();
     assert!(out.is_empty() && h2.unsaid(), "what a turn writes leaves at its end");
@@ -97,13 +97,13 @@ fn connect_is_to_its_target_and_an_extended_one_to_the_url() {
     let mut spec = Spec::new(b"CONNECT", &url);
     spec.target = Some(b"far.example:99");
     let none = std::iter::empty::<(&[u8], &[u8])>;
-    let mut h2 = H2::new(Arc::default());
+    let mut h2 = H2::new(Arc::default(), None);
     h2.open(Tick(1), &encode(&spec, none()).unwrap().request(), &mut Out::new()).unwrap();
     let head = heard(&said(&mut h2)).0;
     assert_eq!((head.uri.to_string().as_str(), head.extensions.get::<::h2::ext::Protocol>()), ("far.example:99", None));
     spec.target = None;
     spec.protocol = Some(b"websocket");
-    let mut h2 = H2::new(Arc::default());
+    let mut h2 = H2::new(Arc::default(), None);
     let mut out = Out::new();
     let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 1];
     h2.open(Tick(1), &encode(&spec, none()).unwrap().request(), &mut out).unwrap();
@@ -191,7 +191,7 @@ fn what_http2_cannot_say_is_an_error_and_no_stream() {
     // Not even HTTP/1.1 has this form, but it may be sent.
     spec.target = Some(b"nonsense");
     let head = encode(&spec, std::iter::empty::<(&[u8], &[u8])>()).unwrap();
-    let mut h2 = H2::new(Arc::default());
+    let mut h2 = H2::new(Arc::default(), None);
     assert_eq!(h2.open(Tick(1), &head.request(), &mut Out::new()), Err(Fault::Unsendable));
     spec.target = Some(b"*");
     let head = encode(&spec, std::iter::empty::<(&[u8], &[u8])>()).unwrap();

@@ -21,7 +21,7 @@ use crate::net::backend::Backend;
 use crate::net::connection::ConnId;
 use crate::net::reactor::{Io, Pumped};
 use crate::net::wheel::TimerId;
-use crate::pool::Gone;
+use crate::pool::{Gone, OriginId};
 use crate::proto::{Fault, StreamKey, Tick};
 
 /// Who is on a connection.
@@ -36,9 +36,9 @@ pub struct Lanes {
 }
 
 impl Client {
-    /// A connection speaks HTTP/2. How many exchanges it carries.
-    pub(super) fn share<B: Backend>(&mut self, io: &mut Io<B>, conn: ConnId) -> u32 {
-        io.speak_h2(conn);
+    /// A connection speaks HTTP/2. How many exchanges it carries: until its peer has said so, as many as the one before did.
+    pub(super) fn share<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId, conn: ConnId) -> u32 {
+        io.speak_h2(conn, self.pool.places(origin));
         self.tally.h2.connections += 1;
         self.lanes.insert(conn.slot as usize, Lanes::default());
         io.conn(conn).map_or(0, |c| c.capacity())

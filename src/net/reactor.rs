@@ -346,10 +346,11 @@ impl<B: Backend> Io<B> {
         raw::STREAM
     }
 
-    /// HTTP/2 from here on. Nothing was spoken on the connection before.
-    pub fn speak_h2(&mut self, id: ConnId) {
+    /// HTTP/2 from here on, with so many streams at a time until the peer has said how many it allows. Nothing was spoken on the
+    /// connection before.
+    pub fn speak_h2(&mut self, id: ConnId, streams: Option<u32>) {
         let conn = self.conns.get_mut(id).expect("it was connected just now");
-        conn.proto = Spoken::H2(Box::new(H2::new(self.h2_limits.clone())));
+        conn.proto = Spoken::H2(Box::new(H2::new(self.h2_limits.clone(), streams)));
     }
 
     /// The descriptor under a connection, if the backend has such.

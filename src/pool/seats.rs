@@ -112,6 +112,11 @@ impl Pool {
         self.seats.get(at as usize).map(|s| (s.conn, s.since))
     }
 
+    /// How many requests a connection to this origin carried, as far as one has told.
+    pub fn places(&self, origin: OriginId) -> Option<u32> {
+        self.origins.get(origin)?.places
+    }
+
     /// A connection in use that has room for another request.
     pub fn roomy(&self, origin: OriginId) -> Option<ConnId> {
         let at = self.origins.get(origin)?.roomy.first()?;

@@ -38,6 +38,8 @@ class BaseClient:
         auth: name and password of every request, for Authorization: Basic.
         timeout: seconds for each phase, None for no limits, or a `Timeout`; see there for the defaults.
         limits: bounds of the pool of connections.
+        http1: False: HTTP/2 only, without TLS too ("prior knowledge"); a server that does not speak it is an error.
+        http2: True: HTTP/2 over TLS with servers that agree to it. Without `http1=False` http stays HTTP/1.1.
         verify: False accepts any certificate; the path of a file names authorities to trust instead of the system's.
         cert: our own certificate: a file, or a pair of certificate and key.
         tls: all settings of TLS, instead of `verify` and `cert`.
@@ -58,6 +60,8 @@ class BaseClient:
         auth: tuple[str, str] | None = None,
         timeout: TimeoutTypes | Unset = UNSET,
         limits: Limits | None = None,
+        http1: bool = True,
+        http2: bool = False,
         verify: bool | Path = True,
         cert: Path | tuple[Path, Path] | None = None,
         tls: TLSContext | None = None,
@@ -75,7 +79,10 @@ class BaseClient:
             certificate, key = cert if isinstance(cert, tuple) else (cert, None)
             ca = None if isinstance(verify, bool) else verify
             tls = TLSContext(verify=verify is not False, ca=ca, cert=certificate, key=key)
-        self._options: dict[str, OptionValue] = {}
+        if not (http1 or http2):
+            raise ValueError("http1 and http2 are both False: no version of HTTP is left")
+        # The library's own default is HTTP/1.1.
+        self._options: dict[str, OptionValue] = {"http_version": 0 if http1 else 2} if http2 else {}
         if timeout is not UNSET:
             self._options.update(Timeout.of(timeout).options())
         if limits is not None:

@@ -140,7 +140,7 @@ class Response:
 
     @property
     def http_version(self) -> str:
-        """ "HTTP/1.0" or "HTTP/1.1"."""
+        """ "HTTP/1.0", "HTTP/1.1" or "HTTP/2"."""
         version = lib.response_version(self._exchange.head)
         return f"HTTP/{version // 10}.{version % 10}" if version < 20 else f"HTTP/{version // 10}"
 

@@ -362,8 +362,8 @@ impl Client {
             (Http::Agreed, chose_h2) => chose_h2 == Some(true),
             (Http::One, _) => false,
         };
-        let places = if speaks_h2 { self.share(io, conn) } else { 1 };
         let dial = self.take_dial(io, id).expect("found by the caller");
+        let places = if speaks_h2 { self.share(io, dial.origin, conn) } else { 1 };
         self.tally.connections_opened += 1;
         let now = io.now();
         self.pool.opened(dial.origin, conn, now, places);

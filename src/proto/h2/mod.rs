@@ -40,7 +40,7 @@ use window::Probe;
 /// Rounds of one call: then others get their turn, and `unsaid` brings us back.
 const ROUNDS: usize = 64;
 /// Streams before the peer has said how many it allows (RFC 9113 section 6.5.2 asks for no less).
-const STREAMS_AT_FIRST: usize = 100;
+const STREAMS_AT_FIRST: u32 = 100;
 /// Stream ids that a connection has.
 const STREAMS_EVER: u32 = 1 << 30;
 /// Steps in which the connection's window grows with what is held.
@@ -144,13 +144,15 @@ impl std::fmt::Debug for H2 {
 }
 
 impl H2 {
-    pub fn new(limits: Arc<Limits>) -> H2 {
+    /// `streams`: how many its peer allows, as far as another connection to it has told.
+    pub fn new(limits: Arc<Limits>, streams: Option<u32>) -> H2 {
+        let streams = streams.unwrap_or(STREAMS_AT_FIRST);
         let io = MemIo::default();
         let list_max = limits.head_max.saturating_mul(2).min(LIST_MAX.max(limits.head_max));
         let mut builder = Builder::new();
         builder
             .enable_push(false)
-            .initial_max_send_streams(STREAMS_AT_FIRST)
+            .initial_max_send_streams(streams as usize)
             // Beyond the limit it refuses without a reason; we have one.
             .max_header_list_size(list_max)
             .initial_window_size(limits.stream_window)
@@ -179,7 +181,7 @@ impl H2 {
             flat: Flat::default(),
             open: 0,
             opened: 0,
-            streams_max: limits.streams_max.min(STREAMS_AT_FIRST as u32),
+            streams_max: limits.streams_max.min(streams),
             limits,
             held: 0,
             widened: 0,
