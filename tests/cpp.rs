@@ -39,7 +39,8 @@ fn handles_failures_and_lambdas_do_what_they_promise() {
     let server = Server::start("cpp");
     for source in SOURCES {
         let path = root().join("tests/cpp").join(source).with_extension("cpp");
-        for (standard, extra) in STANDARDS.map(|standard| (standard, &[][..])).into_iter().chain([("c++11", SANITIZE)]) {
+        for (standard, extra) in STANDARDS.map(|standard| (standard, &[][..])).into_iter().chain([("c++11", SANITIZE)])
+        {
             let name = format!("{source}-{standard}{}", if extra.is_empty() { "" } else { "-asan" });
             let (ok, text) = run(link(standard, extra, &[&path], &name), &[&server.base], Stdio::null());
             assert!(ok && text == VERDICT, "{name}: {text}");
