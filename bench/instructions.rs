@@ -3,15 +3,17 @@
 //!
 //! A request here is what it is in the C interface: URL and head are checked and encoded, the request is submitted, one
 //! drain brings the RESPONSE event, and the event is released. The network's own work is counted too. A third number of 2
-//! speaks HTTP/2.
+//! speaks HTTP/2; one of 6455 counts messages of a WebSocket that sends them back, instead of requests.
 
 use chttpcore::client::upload::Source;
+use chttpcore::client::websocket::{Frame, Setup};
 use chttpcore::client::{Engine, Request, Settings};
 use chttpcore::net::backend::Address;
 use chttpcore::net::backend::mock::{MockBackend, MockNet, Script};
 use chttpcore::pool::{Bind, Http, OriginKey};
 use chttpcore::proto::h1::encode::{Spec, encode};
 use chttpcore::proto::url::Url;
+use chttpcore::proto::ws::handshake::parse_key;
 use chttpcore::queue::event::{flag, kind};
 
 /// What nginx says to `return 200 "x"`.
@@ -22,7 +24,11 @@ fn main() {
     // `cargo bench` passes `--bench`.
     let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse::<usize>().ok());
     let (requests, in_flight) = (numbers.next().unwrap_or(1000), numbers.next().unwrap_or(1));
-    let http = if numbers.next() == Some(2) { Http::Two } else { Http::Agreed };
+    let version = numbers.next();
+    if version == Some(6455) {
+        return echoes(requests, in_flight);
+    }
+    let http = if version == Some(2) { Http::Two } else { Http::Agreed };
     let net = MockNet::new();
     net.set_recording(false);
     net.listen(Address::Inet("127.0.0.1:80".parse().expect("an address"))).always(if http == Http::Two {
@@ -50,6 +56,52 @@ fn main() {
         let next = now.min(requests - submitted);
         submitted += next;
         submit(next);
+    }
+    engine.stop(true);
+}
+
+/// So many WebSockets with one message of 16 bytes under way on each, which is a text: sent, received, released.
+fn echoes(messages: usize, sockets: usize) {
+    const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
+    const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let net = MockNet::new();
+    net.set_recording(false);
+    let script = Script::new().expect_head().send(SWITCH).play(usize::MAX, 0, || {
+        // Masked frames of 22 bytes; what comes back says the same each time.
+        Box::new(|heard| b"\x81\x10sixteen bytes...".repeat(heard.len() / 22))
+    });
+    net.listen(Address::Inet("127.0.0.1:80".parse().expect("an address"))).always(script);
+    let settings = Settings { own_thread: false, ..Settings::default() };
+    let engine = Engine::new(settings, net.backend()).expect("an engine");
+    let queue = engine.queue().expect("a queue");
+    for _ in 0..sockets {
+        let mut request = request(&engine, Http::One);
+        let url = Url::parse(b"http://127.0.0.1/x").expect("a URL");
+        let fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")];
+        let fields = fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
+        request.head = encode(&Spec::new(b"GET", &url), fields).expect("a valid head");
+        request.body = Source::Stream;
+        request.collect = false;
+        let choices = engine.settings().ws.clone();
+        let key = parse_key(KEY).expect("a key");
+        request.websocket = Some(Box::new(Setup { key, protocols: Box::default(), deflate: None, choices }));
+        engine.submit(&queue, std::iter::once(request), |_| {}).expect("accepted");
+    }
+    let frame = Frame { opcode: 1, fin: true, plain: false, payload: &b"sixteen bytes..."[..] };
+    let (mut ready, mut sent, mut ended) = (Vec::with_capacity(256), 0, 0);
+    while ended < messages {
+        engine.drain(&queue, 256, |event| {
+            assert!(matches!(event.kind, kind::WS_OPEN | kind::WS_MESSAGE), "{}", event.kind);
+            ended += usize::from(event.kind == kind::WS_MESSAGE);
+            ready.push(event.xid);
+        });
+        for xid in ready.drain(..) {
+            if sent < messages {
+                sent += 1;
+                engine.send_frame(xid, &frame).expect("there is room");
+            }
+        }
     }
     engine.stop(true);
 }
@@ -131,5 +183,6 @@ fn request(engine: &Engine<MockBackend>, http: Http) -> Box<Request> {
         recv_credit: settings.recv_credit,
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,
+        websocket: None,
     })
 }

@@ -18,12 +18,16 @@ collected() {
     sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$out/log"
 }
 
-for version in 1 2; do
+for version in 1 2 6455; do
     for in_flight in 1 64; do
         low=$(collected $few $in_flight $version)
         high=$(collected $many $in_flight $version)
-        name=$([ $version = 1 ] || echo "HTTP/2, ")
-        echo "$name$in_flight in flight: $(((high - low) / (many - few))) instructions a request"
+        case $version in
+        1) name= what=request ;;
+        2) name="HTTP/2, " what=request ;;
+        6455) name="WebSocket, " what=message ;;
+        esac
+        echo "$name$in_flight in flight: $(((high - low) / (many - few))) instructions a $what"
     done
 done >"$out/figures"
 cat "$out/figures"

@@ -32,7 +32,7 @@ AT(chttp_field, name_len, 8);
 AT(chttp_field, value, 16);
 AT(chttp_field, value_len, 24);
 
-_Static_assert(sizeof(chttp_request) == 304, "chttp_request");
+_Static_assert(sizeof(chttp_request) == 312, "chttp_request");
 AT(chttp_request, size, 0);
 AT(chttp_request, flags, 4);
 AT(chttp_request, token, 8);
@@ -73,6 +73,7 @@ AT(chttp_request, interface, 272);
 AT(chttp_request, interface_len, 280);
 AT(chttp_request, protocol, 288);
 AT(chttp_request, protocol_len, 296);
+AT(chttp_request, websocket, 304);
 
 _Static_assert(sizeof(chttp_timing) == 56, "chttp_timing");
 AT(chttp_timing, size, 0);
@@ -166,6 +167,19 @@ AT(chttp_submission, stride, 32);
 AT(chttp_submission, xids, 40);
 AT(chttp_submission, error, 48);
 
+_Static_assert(sizeof(chttp_websocket) == 72, "chttp_websocket");
+AT(chttp_websocket, size, 0);
+AT(chttp_websocket, flags, 4);
+AT(chttp_websocket, protocols, 8);
+AT(chttp_websocket, protocols_len, 16);
+AT(chttp_websocket, max_message, 24);
+AT(chttp_websocket, max_frame, 32);
+AT(chttp_websocket, heartbeat_ns, 40);
+AT(chttp_websocket, pong_timeout_ns, 48);
+AT(chttp_websocket, close_timeout_ns, 56);
+AT(chttp_websocket, client_window_bits, 64);
+AT(chttp_websocket, server_window_bits, 68);
+
 int main(void)
 {
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_EVENT), sizeof(chttp_event));
@@ -179,7 +193,8 @@ int main(void)
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_STEP), sizeof(chttp_mock_step));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_RECORD), sizeof(chttp_mock_record));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SUBMISSION), sizeof(chttp_submission));
-    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SUBMISSION + 1), 0);
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_WEBSOCKET), sizeof(chttp_websocket));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_WEBSOCKET + 1), 0);
     CHECK_EQ(chttp_struct_size(UINT32_MAX), 0);
     CHECK_EQ(chttp_version(), CHTTP_VERSION);
     char text[32];

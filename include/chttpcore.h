@@ -473,6 +473,81 @@
 #define CHTTP_E_H2_NO_EXTENDED_CONNECT -647
 
 /**
+ * The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1).
+ */
+#define CHTTP_E_WS_ACCEPT -651
+
+/**
+ * The server agrees to an extension that was not offered, or in a way that the offer does not allow (RFC 7692 section 7.1).
+ */
+#define CHTTP_E_WS_EXTENSION -652
+
+/**
+ * The server chose a subprotocol that was not asked for (RFC 6455 section 4.1).
+ */
+#define CHTTP_E_WS_PROTOCOL -653
+
+/**
+ * The server sent a masked frame (RFC 6455 section 5.1).
+ */
+#define CHTTP_E_WS_MASKED -654
+
+/**
+ * A frame has a reserved bit set that no extension has given a meaning (RFC 6455 section 5.2).
+ */
+#define CHTTP_E_WS_RESERVED_BIT -655
+
+/**
+ * A frame has an opcode without a meaning (RFC 6455 section 5.2).
+ */
+#define CHTTP_E_WS_OPCODE -656
+
+/**
+ * A control frame is fragmented, or longer than 125 bytes (RFC 6455 section 5.5).
+ */
+#define CHTTP_E_WS_CONTROL_FRAME -657
+
+/**
+ * A fragment continues nothing, or a message begins inside another (RFC 6455 section 5.4).
+ */
+#define CHTTP_E_WS_FRAGMENT -658
+
+/**
+ * A frame has a length of 2^63 and more, or one that is not in its shortest form (RFC 6455 section 5.2).
+ */
+#define CHTTP_E_WS_LENGTH -659
+
+/**
+ * A text, or the reason of a Close frame, is not UTF-8 (RFC 6455 section 8.1): received, or about to be sent.
+ */
+#define CHTTP_E_WS_UTF8 -660
+
+/**
+ * A Close frame has half a code, or one that nobody may send (RFC 6455 sections 5.5.1, 7.4).
+ */
+#define CHTTP_E_WS_CLOSE_FRAME -661
+
+/**
+ * A frame is larger than `max_frame` of chttp_websocket.
+ */
+#define CHTTP_E_WS_FRAME_TOO_LARGE -662
+
+/**
+ * A message is larger than `max_message` of chttp_websocket, decompressed where it is compressed.
+ */
+#define CHTTP_E_WS_MESSAGE_TOO_LARGE -663
+
+/**
+ * Compressed data cannot be inflated (RFC 7692 section 7.2.2).
+ */
+#define CHTTP_E_WS_DEFLATE -664
+
+/**
+ * The connection ended without a Close frame: what browsers call 1006 (RFC 6455 section 7.1.5).
+ */
+#define CHTTP_E_WS_ABNORMAL -665
+
+/**
  * No connection became free in time.
  */
 #define CHTTP_E_TIMEOUT_POOL -701
@@ -516,6 +591,16 @@
  * No word came from the peer after a PING (HTTP/2).
  */
 #define CHTTP_E_TIMEOUT_PING -709
+
+/**
+ * Nothing came from the server of a WebSocket after a PING.
+ */
+#define CHTTP_E_TIMEOUT_PONG -710
+
+/**
+ * The server of a WebSocket did not answer our Close frame in time.
+ */
+#define CHTTP_E_TIMEOUT_CLOSE -711
 
 /**
  * The exchange was cancelled.
@@ -1312,6 +1397,36 @@
 #define CHTTP_EV_TIMER 21
 
 /**
+ * A WebSocket is open (CHTTP_REQ_WEBSOCKET): `arg` is the status, `obj` a chttp_response with the server's fields, `data`
+ * and `len` the subprotocol that it chose (NULL: none), `aux` what was agreed on for compression: CHTTP_WS_AGREED_DEFLATE ...
+ */
+#define CHTTP_EV_WS_OPEN 23
+
+/**
+ * A message, or with CHTTP_WS_FRAGMENTS a piece of one: `arg` is CHTTP_WS_TEXT or CHTTP_WS_BINARY, `data` and `len` its bytes,
+ * borrowed from `obj`. CHTTP_EF_FIN: it is whole with this. Text has been checked; a piece may end inside a character.
+ */
+#define CHTTP_EV_WS_MESSAGE 24
+
+/**
+ * The server has sent a PING with `data` and `len` (CHTTP_WS_CONTROL or CHTTP_WS_MANUAL_PONG). It may come between the pieces
+ * of a message.
+ */
+#define CHTTP_EV_WS_PING 25
+
+/**
+ * The server has sent a PONG with `data` and `len` (CHTTP_WS_CONTROL): to chttp_ws_ping(), to a heartbeat, whose PING is empty,
+ * or unasked.
+ */
+#define CHTTP_EV_WS_PONG 26
+
+/**
+ * The server has sent its Close frame: `arg` is its code, CHTTP_WS_NO_STATUS for none, `data` and `len` the reason. No message
+ * follows, and nothing can be sent any more. DONE comes when the connection is closed.
+ */
+#define CHTTP_EV_WS_CLOSE 27
+
+/**
  * What chttp_queue_post() was given: `token`, and `aux`. Terminal. `xid` is 0.
  */
 #define CHTTP_EV_TASK 22
@@ -1341,6 +1456,11 @@
  * chunks ends where the connection does: nobody can tell whether it is whole, and its DONE has no error.
  */
 #define CHTTP_EF_PARTIAL 16
+
+/**
+ * On CHTTP_EV_WS_MESSAGE: the message is whole with it.
+ */
+#define CHTTP_EF_FIN 32
 
 /**
  * Deliver a small answer as one RESPONSE event. An answer that is larger than `collect_max`, or has trailers, arrives as
@@ -1404,6 +1524,26 @@
 #define CHTTP_REQ_HTTP2 128
 
 /**
+ * A WebSocket (RFC 6455). The URL may begin with ws or wss, too, which are http and https. Everything about making the
+ * connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults; fields may be given,
+ * but not those of the handshake. No other flag goes with it but CHTTP_REQ_HTTP1, and no method and body.
+ *
+ * CHTTP_EV_WS_OPEN says that it is open. Then come CHTTP_EV_WS_MESSAGE under `recv_credit`, and what else was asked for;
+ * chttp_ws_send(), chttp_ws_ping(), chttp_ws_close() send, with WRITABLE as for chttp_body_write(). PING is answered by the
+ * library. CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers, and DONE ends it: without an error
+ * after the closing handshake; else with that of the rule that the server broke (native is the code that it was told),
+ * CHTTP_E_WS_ABNORMAL or CHTTP_E_CONNECTION_LOST when the connection ended without a Close frame, or that of a timeout.
+ * chttp_cancel() ends it at once, without a Close frame.
+ *
+ * An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
+ * `read_timeout_ns` and `first_byte_timeout_ns` bound the handshake; behind it there is the heartbeat. The other timeouts are
+ * as always. Each WebSocket has a connection of its own.
+ *
+ * For tests with a scripted peer, `Sec-WebSocket-Key` may be among the fields, and is used instead of a random one.
+ */
+#define CHTTP_REQ_WEBSOCKET 256
+
+/**
  * `body_len` of a streamed body whose length is not known.
  */
 #define CHTTP_LENGTH_UNKNOWN 18446744073709551615ull
@@ -1441,6 +1581,8 @@
 
 #define CHTTP_STRUCT_SUBMISSION 10
 
+#define CHTTP_STRUCT_WEBSOCKET 11
+
 /**
  * Version of the interface this header describes, as `major * 1000000 + minor * 1000 + patch`.
  */
@@ -1466,6 +1608,124 @@
  * Only asked for: the first event is the last.
  */
 #define CHTTP_WATCH_ONCE 256
+
+/**
+ * For WebSockets whose `max_message` is 0. Default 16 MiB; -1 for no limit.
+ */
+#define CHTTP_OPT_WS_MAX_MESSAGE 70
+
+/**
+ * For WebSockets whose `max_frame` is 0. Default -1, no limit of its own.
+ */
+#define CHTTP_OPT_WS_MAX_FRAME 71
+
+/**
+ * 1: offer permessage-deflate (RFC 7692), unless a WebSocket says otherwise. Default 0. With it, and where the server agrees
+ * to keep windows, a WebSocket that both sides send on takes about 300 KB more.
+ */
+#define CHTTP_OPT_WS_DEFLATE 72
+
+/**
+ * Messages of fewer bytes are not compressed. Default 128.
+ */
+#define CHTTP_OPT_WS_DEFLATE_MIN 73
+
+/**
+ * For WebSockets whose `heartbeat_ns` is 0. Default -1, no heartbeat.
+ */
+#define CHTTP_OPT_WS_HEARTBEAT_NS 74
+
+/**
+ * For WebSockets whose `pong_timeout_ns` is 0. Default 20 s.
+ */
+#define CHTTP_OPT_WS_PONG_TIMEOUT_NS 75
+
+/**
+ * For WebSockets whose `close_timeout_ns` is 0. Default 10 s.
+ */
+#define CHTTP_OPT_WS_CLOSE_TIMEOUT_NS 76
+
+/**
+ * chttp_websocket.flags: CHTTP_EV_WS_MESSAGE comes for each piece of a message, as it arrives, with CHTTP_EF_FIN on the last.
+ * Pieces need not be what the server sent as fragments. Without it, whole messages come.
+ */
+#define CHTTP_WS_FRAGMENTS 1
+
+/**
+ * Tell CHTTP_EV_WS_PING and CHTTP_EV_WS_PONG.
+ */
+#define CHTTP_WS_CONTROL 2
+
+/**
+ * Do not answer PING: chttp_ws_pong() does. CHTTP_EV_WS_PING is told.
+ */
+#define CHTTP_WS_MANUAL_PONG 4
+
+/**
+ * Offer permessage-deflate, whatever CHTTP_OPT_WS_DEFLATE says.
+ */
+#define CHTTP_WS_DEFLATE 8
+
+/**
+ * Do not.
+ */
+#define CHTTP_WS_NO_DEFLATE 16
+
+/**
+ * With compression: we do not keep our window from message to message, and hold its memory while a message is sent only.
+ */
+#define CHTTP_WS_CLIENT_NO_TAKEOVER 32
+
+/**
+ * With compression: the server is not to keep its window, so that we hold memory while a message comes only.
+ */
+#define CHTTP_WS_SERVER_NO_TAKEOVER 64
+
+/**
+ * Opcodes of chttp_ws_send(): the next fragment of a message.
+ */
+#define CHTTP_WS_CONTINUATION 0
+
+/**
+ * A text, in UTF-8. Also `arg` of CHTTP_EV_WS_MESSAGE.
+ */
+#define CHTTP_WS_TEXT 1
+
+/**
+ * Any bytes. Also `arg` of CHTTP_EV_WS_MESSAGE.
+ */
+#define CHTTP_WS_BINARY 2
+
+/**
+ * Flags of chttp_ws_send(): further fragments of the message follow, as CHTTP_WS_CONTINUATION.
+ */
+#define CHTTP_WS_MORE 1
+
+/**
+ * Do not compress the message. Counts with its first fragment.
+ */
+#define CHTTP_WS_PLAIN 2
+
+/**
+ * `arg` of CHTTP_EV_WS_CLOSE when the server gave no code. To chttp_ws_close(): give none.
+ */
+#define CHTTP_WS_NO_STATUS 1005
+
+/**
+ * `aux` of CHTTP_EV_WS_OPEN, or'ed: messages may be compressed. Then bits 8 to 15 are the bits of our window, 16 to 23 those
+ * of the server's.
+ */
+#define CHTTP_WS_AGREED_DEFLATE 1
+
+/**
+ * We do not keep our window.
+ */
+#define CHTTP_WS_AGREED_CLIENT_NO_TAKEOVER 2
+
+/**
+ * The server does not keep its.
+ */
+#define CHTTP_WS_AGREED_SERVER_NO_TAKEOVER 4
 
 /**
  * A network that a test writes, from chttp_mock_new(). Refcounted and thread-safe.
@@ -1561,7 +1821,7 @@ typedef uint64_t chttp_xid;
  * Everything that happens. 64 bytes in the caller's memory. Unknown kinds are to be released and ignored.
  *
  * Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or INFORMATIONAL* RESPONSE; a failure cuts it
- * short with DONE. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
+ * short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
  * the last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
  */
 typedef struct chttp_event {
@@ -1574,7 +1834,7 @@ typedef struct chttp_event {
      */
     uint16_t flags;
     /**
-     * HTTP status; 0 where there is none yet.
+     * HTTP status, 0 where there is none yet; of WebSockets what the kind says.
      */
     uint32_t arg;
     chttp_xid xid;
@@ -1732,6 +1992,61 @@ typedef struct chttp_field {
 } chttp_field;
 
 /**
+ * What is wanted of a WebSocket, for `websocket` of chttp_request. All-zero but for `size` is valid. Everything is read
+ * during chttp_submit() alone.
+ */
+typedef struct chttp_websocket {
+    /**
+     * sizeof(chttp_websocket)
+     */
+    uint32_t size;
+    /**
+     * CHTTP_WS_FRAGMENTS ... CHTTP_WS_SERVER_NO_TAKEOVER, or'ed.
+     */
+    uint32_t flags;
+    /**
+     * NULL, or subprotocols in the order of preference, tokens with commas between them: "chat.v2, chat". The server chooses
+     * one or none.
+     */
+    const char *protocols;
+    size_t protocols_len;
+    /**
+     * Bytes of a message, decompressed where it is compressed. A larger one ends the WebSocket with CHTTP_E_WS_MESSAGE_TOO_LARGE,
+     * and the server is told 1009. Beside the credit, memory is bounded by it. 0: the engine's default, with
+     * CHTTP_WS_FRAGMENTS none; CHTTP_UNLIMITED: none.
+     */
+    uint64_t max_message;
+    /**
+     * Bytes of a frame, as they are on the wire: as above with CHTTP_E_WS_FRAME_TOO_LARGE. 0: the engine's default.
+     */
+    uint64_t max_frame;
+    /**
+     * Silence of the server after which it is sent a PING. Time without credit does not count. 0: the engine's default;
+     * CHTTP_UNLIMITED: never.
+     */
+    uint64_t heartbeat_ns;
+    /**
+     * Silence after that PING which ends the WebSocket with CHTTP_E_TIMEOUT_PONG. Whatever the server sends is a sign of
+     * life. 0: the engine's default.
+     */
+    uint64_t pong_timeout_ns;
+    /**
+     * How long the server may take to answer our Close frame (else CHTTP_E_TIMEOUT_CLOSE), and once both have said it, to
+     * close the connection (else we do, and DONE has no error). 0: the engine's default.
+     */
+    uint64_t close_timeout_ns;
+    /**
+     * With compression, the largest window that we use, 8 to 15 bits; 0 for 15.
+     */
+    uint32_t client_window_bits;
+    /**
+     * The largest that the server may use, 8 to 15; 0 for 15. A server that does not agree to less is no error: messages are
+     * not compressed then.
+     */
+    uint32_t server_window_bits;
+} chttp_websocket;
+
+/**
  * A request. All-zero but for `size`, `url` and `url_len` is a valid GET with the engine's defaults. Everything it points to
  * is read during the call alone, except a body of more than 64 KiB: that is borrowed until CHTTP_EV_WRITE_DONE.
  *
@@ -1751,7 +2066,7 @@ typedef struct chttp_request {
      */
     uint64_t token;
     /**
-     * Absolute, http or https, without spaces (%20). No user information; what stands behind `#` is cut off.
+     * Absolute, http or https (a WebSocket's may be ws or wss), without spaces (%20). No user information; what stands behind `#` is cut off.
      */
     const char *url;
     size_t url_len;
@@ -1869,6 +2184,10 @@ typedef struct chttp_request {
      */
     const char *protocol;
     size_t protocol_len;
+    /**
+     * With CHTTP_REQ_WEBSOCKET: what is wanted of it, or NULL. Else NULL.
+     */
+    const struct chttp_websocket *websocket;
 } chttp_request;
 
 /**
@@ -3323,6 +3642,73 @@ int32_t chttp_watch_modify(const struct chttp_engine *engine,
                            chttp_xid id,
                            uint32_t interest,
                            struct chttp_error **error);
+
+/**
+ * Send a message on a WebSocket, or a fragment of one. The bytes are copied, or sent before the call returns: they are the
+ * caller's again in either case.
+ *
+ * `opcode` is CHTTP_WS_TEXT or CHTTP_WS_BINARY; with CHTTP_WS_MORE in `flags` it is the first fragment of a message, and
+ * CHTTP_WS_CONTINUATION sends the others, the last one without CHTTP_WS_MORE. While a message is sent in fragments, no other
+ * begins, and it is for the application to let one thread at a time send them; whole messages may come from any. A
+ * character may begin in one fragment and end in the next. Before CHTTP_EV_WS_OPEN messages wait for it, and if the server
+ * refuses, nothing becomes of them.
+ *
+ * CHTTP_E_AGAIN means that CHTTP_OPT_SEND_BUFFER is full and nothing was taken: CHTTP_EV_WRITABLE will come. A message counts
+ * 14 bytes more than it has. One larger than the whole buffer is taken when the buffer is empty.
+ *
+ * Context:   [any-ctx]
+ * Returns:   0; CHTTP_E_AGAIN; CHTTP_E_BAD_STATE (no WebSocket, a Close frame was sent or has come, or the fragment does not
+ *            follow the last), CHTTP_E_WS_UTF8 (the text is not UTF-8: nothing was sent), CHTTP_E_INVALID_ARG (opcode, or
+ *            NULL), CHTTP_E_UNKNOWN_FLAG, CHTTP_E_NOT_FOUND, CHTTP_E_NOMEM, CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_ws_send(const struct chttp_engine *engine,
+                      chttp_xid xid,
+                      uint32_t opcode,
+                      uint32_t flags,
+                      const char *data,
+                      size_t len);
+
+/**
+ * Send a PING with up to 125 bytes. CHTTP_WS_CONTROL in the settings lets its PONG be told.
+ *
+ * Context:   [any-ctx]
+ * Returns:   as chttp_ws_send(); CHTTP_E_INVALID_SIZE (over 125 bytes).
+ * Since:     0.1
+ */
+int32_t chttp_ws_ping(const struct chttp_engine *engine, chttp_xid xid, const char *data, size_t len);
+
+/**
+ * Send a PONG with up to 125 bytes: the answer to a PING where CHTTP_WS_MANUAL_PONG is set, or an unasked sign of life.
+ *
+ * Context:   [any-ctx]
+ * Returns:   as chttp_ws_ping().
+ * Since:     0.1
+ */
+int32_t chttp_ws_pong(const struct chttp_engine *engine,
+                      chttp_xid xid,
+                      const char *data,
+                      size_t len);
+
+/**
+ * Begin to close: send a Close frame behind all that was sent before. Messages still come until the server answers
+ * (CHTTP_EV_WS_CLOSE) and closes the connection; DONE follows, without an error. For an end at once there is chttp_cancel().
+ *
+ * `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4), or CHTTP_WS_NO_STATUS for none, then without a
+ * reason. `reason` is UTF-8 of up to 123 bytes, or NULL. `error`, unless NULL, receives on failure an object that names the
+ * rule; release it. A server that has sent its Close frame was answered without this call.
+ *
+ * Context:   [any-ctx]
+ * Returns:   0; CHTTP_E_INVALID_ARG (the code), CHTTP_E_INVALID_SIZE (the reason), CHTTP_E_WS_UTF8 (the reason),
+ *            CHTTP_E_BAD_STATE (no WebSocket, or a Close frame was sent or has come), CHTTP_E_NOT_FOUND, CHTTP_E_FORKED.
+ * Since:     0.1
+ */
+int32_t chttp_ws_close(const struct chttp_engine *engine,
+                       chttp_xid xid,
+                       uint32_t code,
+                       const char *reason,
+                       size_t reason_len,
+                       struct chttp_error **error);
 
 #ifdef __cplusplus
 }  // extern "C"

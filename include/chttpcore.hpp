@@ -441,6 +441,43 @@ inline tls::tls(const config &settings)
     reset(made);
 }
 
+/** What is wanted of a WebSocket, for request::as_websocket(). */
+class websocket {
+public:
+    websocket() : raw_() { raw_.size = sizeof raw_; }
+
+    /** "chat.v2, chat" */
+    websocket &protocols(std::string list) { return protocols_ = std::move(list), *this; }
+    /** CHTTP_WS_FRAGMENTS, CHTTP_WS_CONTROL, CHTTP_WS_DEFLATE ... */
+    websocket &flags(std::uint32_t more) { return raw_.flags |= more, *this; }
+    websocket &max_message(std::uint64_t bytes) { return raw_.max_message = bytes, *this; }
+    websocket &max_frame(std::uint64_t bytes) { return raw_.max_frame = bytes, *this; }
+    websocket &heartbeat(std::chrono::nanoseconds time) { return raw_.heartbeat_ns = detail::time(time), *this; }
+    websocket &pong_timeout(std::chrono::nanoseconds time) { return raw_.pong_timeout_ns = detail::time(time), *this; }
+    websocket &close_timeout(std::chrono::nanoseconds time) { return raw_.close_timeout_ns = detail::time(time), *this; }
+    /** With compression, 8 to 15 bits; 0 for 15. */
+    websocket &window_bits(std::uint32_t client, std::uint32_t server = 0)
+    {
+        raw_.client_window_bits = client;
+        raw_.server_window_bits = server;
+        return *this;
+    }
+
+    /** For functions of chttpcore.h: valid until this is changed, moved or gone. */
+    const chttp_websocket &raw() const
+    {
+        filled_ = raw_;
+        filled_.protocols = protocols_.empty() ? nullptr : protocols_.data();
+        filled_.protocols_len = protocols_.size();
+        return filled_;
+    }
+
+private:
+    std::string protocols_;
+    chttp_websocket raw_;
+    mutable chttp_websocket filled_ = {};
+};
+
 /**
  * A request under construction: chttp_request with what it points to. It is read by submit() and perform() and can be
  * used again, with one exception: a body of more than 64 KiB is read until CHTTP_EV_WRITE_DONE comes, and must stay in
@@ -495,6 +532,13 @@ public:
         raw_.collect_max = most;
         return *this;
     }
+    /** Make it the handshake of a WebSocket, which then sends by engine::send(), and ends by engine::close(). */
+    request &as_websocket(const websocket &wanted = websocket())
+    {
+        raw_.flags |= CHTTP_REQ_WEBSOCKET;
+        websocket_ = wanted;
+        return *this;
+    }
     /** CHTTP_REQ_EXPECT_CONTINUE, CHTTP_REQ_CLOSE. */
     request &flags(std::uint32_t more) { return raw_.flags |= more, *this; }
     /** No HTTP: a raw stream to the URL's host and port, over TLS if it is https (CHTTP_REQ_RAW). */
@@ -543,6 +587,7 @@ public:
         point(filled_.target, filled_.target_len, target_);
         point(filled_.unix_path, filled_.unix_path_len, unix_path_);
         point(filled_.connect_to, filled_.connect_to_len, connect_to_);
+        filled_.websocket = (raw_.flags & CHTTP_REQ_WEBSOCKET) != 0 ? &websocket_.raw() : nullptr;
         filled_.body_len = length_;
         if ((raw_.flags & (CHTTP_REQ_FILE_BODY | CHTTP_REQ_STREAM_BODY)) == 0) {
             filled_.body = borrowed_.data != nullptr ? borrowed_.data : owned_.empty() ? nullptr : owned_.data();
@@ -569,6 +614,7 @@ private:
     view borrowed_ = {nullptr, 0};
     std::uint64_t length_ = 0;
     chttpcore::tls tls_;
+    websocket websocket_;
     chttp_request raw_;
     /* What raw() shows. */
     mutable std::vector<chttp_field> fields_;
@@ -614,6 +660,31 @@ public:
     }
     /** The socket under an open stream, which stays the engine's. */
     int stream_descriptor(xid exchange) const { return check(chttp_stream_fd(get(), exchange)); }
+    /** A text on a WebSocket. False: there is no room; CHTTP_EV_WRITABLE will come. */
+    bool send(xid exchange, const std::string &text) const { return send(exchange, CHTTP_WS_TEXT, text.data(), text.size()); }
+    /** A message, or with CHTTP_WS_MORE a fragment of one. */
+    bool send(xid exchange, std::uint32_t opcode, const void *data, std::size_t size, std::uint32_t flags = 0) const
+    {
+        int32_t code = chttp_ws_send(get(), exchange, opcode, flags, static_cast<const char *>(data), size);
+        return code != CHTTP_E_AGAIN && check(code) == 0;
+    }
+    bool ping(xid exchange, const std::string &bytes = std::string()) const
+    {
+        int32_t code = chttp_ws_ping(get(), exchange, bytes.data(), bytes.size());
+        return code != CHTTP_E_AGAIN && check(code) == 0;
+    }
+    bool pong(xid exchange, const std::string &bytes = std::string()) const
+    {
+        int32_t code = chttp_ws_pong(get(), exchange, bytes.data(), bytes.size());
+        return code != CHTTP_E_AGAIN && check(code) == 0;
+    }
+    /** Begin to close a WebSocket. False: it is over, or closing already, which is no failure. */
+    bool close(xid exchange, std::uint32_t code = 1000, const std::string &why = std::string()) const
+    {
+        detail::reason refused;
+        int32_t answer = chttp_ws_close(get(), exchange, code, why.data(), why.size(), refused.out());
+        return answer != CHTTP_E_NOT_FOUND && answer != CHTTP_E_BAD_STATE && refused.check(answer) == 0;
+    }
     /** Open connections until `n` are idle. */
     void preconnect(const request &what, std::uint32_t n) const
     {
@@ -662,7 +733,7 @@ struct event : chttp_event {
     }
     /** Keep the object of an INFORMATIONAL, HEADERS, TRAILERS or RESPONSE beyond the batch; `data` goes with it. */
     response take_response() noexcept { return response(static_cast<chttp_response *>(take())); }
-    /** Keep the bytes of a BODY. */
+    /** Keep the bytes of a BODY, or of a message of a WebSocket. */
     buf take_buf() noexcept
     {
         view kept = bytes();

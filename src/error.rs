@@ -233,6 +233,36 @@ pub const CHTTP_E_H2_NOT_SPOKEN: i32 = -645;
 pub const CHTTP_E_H2_UNSENDABLE: i32 = -646;
 /// The request is an Extended CONNECT, and the server does not allow any (RFC 8441 section 3).
 pub const CHTTP_E_H2_NO_EXTENDED_CONNECT: i32 = -647;
+/// The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1).
+pub const CHTTP_E_WS_ACCEPT: i32 = -651;
+/// The server agrees to an extension that was not offered, or in a way that the offer does not allow (RFC 7692 section 7.1).
+pub const CHTTP_E_WS_EXTENSION: i32 = -652;
+/// The server chose a subprotocol that was not asked for (RFC 6455 section 4.1).
+pub const CHTTP_E_WS_PROTOCOL: i32 = -653;
+/// The server sent a masked frame (RFC 6455 section 5.1).
+pub const CHTTP_E_WS_MASKED: i32 = -654;
+/// A frame has a reserved bit set that no extension has given a meaning (RFC 6455 section 5.2).
+pub const CHTTP_E_WS_RESERVED_BIT: i32 = -655;
+/// A frame has an opcode without a meaning (RFC 6455 section 5.2).
+pub const CHTTP_E_WS_OPCODE: i32 = -656;
+/// A control frame is fragmented, or longer than 125 bytes (RFC 6455 section 5.5).
+pub const CHTTP_E_WS_CONTROL_FRAME: i32 = -657;
+/// A fragment continues nothing, or a message begins inside another (RFC 6455 section 5.4).
+pub const CHTTP_E_WS_FRAGMENT: i32 = -658;
+/// A frame has a length of 2^63 and more, or one that is not in its shortest form (RFC 6455 section 5.2).
+pub const CHTTP_E_WS_LENGTH: i32 = -659;
+/// A text, or the reason of a Close frame, is not UTF-8 (RFC 6455 section 8.1): received, or about to be sent.
+pub const CHTTP_E_WS_UTF8: i32 = -660;
+/// A Close frame has half a code, or one that nobody may send (RFC 6455 sections 5.5.1, 7.4).
+pub const CHTTP_E_WS_CLOSE_FRAME: i32 = -661;
+/// A frame is larger than `max_frame` of chttp_websocket.
+pub const CHTTP_E_WS_FRAME_TOO_LARGE: i32 = -662;
+/// A message is larger than `max_message` of chttp_websocket, decompressed where it is compressed.
+pub const CHTTP_E_WS_MESSAGE_TOO_LARGE: i32 = -663;
+/// Compressed data cannot be inflated (RFC 7692 section 7.2.2).
+pub const CHTTP_E_WS_DEFLATE: i32 = -664;
+/// The connection ended without a Close frame: what browsers call 1006 (RFC 6455 section 7.1.5).
+pub const CHTTP_E_WS_ABNORMAL: i32 = -665;
 
 /// No connection became free in time.
 pub const CHTTP_E_TIMEOUT_POOL: i32 = -701;
@@ -252,6 +282,10 @@ pub const CHTTP_E_TIMEOUT_READ: i32 = -707;
 pub const CHTTP_E_TIMEOUT_TOTAL: i32 = -708;
 /// No word came from the peer after a PING (HTTP/2).
 pub const CHTTP_E_TIMEOUT_PING: i32 = -709;
+/// Nothing came from the server of a WebSocket after a PING.
+pub const CHTTP_E_TIMEOUT_PONG: i32 = -710;
+/// The server of a WebSocket did not answer our Close frame in time.
+pub const CHTTP_E_TIMEOUT_CLOSE: i32 = -711;
 
 /// The exchange was cancelled.
 pub const CHTTP_E_CANCELLED: i32 = -801;
@@ -280,6 +314,21 @@ pub const CHTTP_E_TOO_MANY_FILES: i32 = -906;
 pub const CHTTP_E_TOO_MANY_EXCHANGES: i32 = -907;
 /// As many exchanges wait for a connection as may (option max_waiting): the load is shed.
 pub const CHTTP_E_TOO_MANY_WAITING: i32 = -908;
+
+/// A row in one line.
+macro_rules! row {
+    ($code:ident, $text:literal) => {
+        Row { code: $code, name: c_name(concat!(stringify!($code), "\0")), text: $text }
+    };
+}
+
+/// A name that ends with NUL.
+const fn c_name(name: &'static str) -> &'static std::ffi::CStr {
+    match std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => c"",
+    }
+}
 
 /// Every code, in the order of its number.
 pub const TABLE: &[Row] = &[
@@ -611,6 +660,27 @@ pub const TABLE: &[Row] = &[
         name: c"CHTTP_E_H2_NO_EXTENDED_CONNECT",
         text: c"the server allows no Extended CONNECT (RFC 8441)",
     },
+    row!(
+        CHTTP_E_WS_ACCEPT,
+        c"the answer lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1)"
+    ),
+    row!(CHTTP_E_WS_EXTENSION, c"the server agrees to what was not offered (RFC 7692 section 7.1)"),
+    row!(CHTTP_E_WS_PROTOCOL, c"the server chose a subprotocol that was not asked for (RFC 6455 section 4.1)"),
+    row!(CHTTP_E_WS_MASKED, c"the server sent a masked frame (RFC 6455 section 5.1)"),
+    row!(CHTTP_E_WS_RESERVED_BIT, c"a frame has a reserved bit set (RFC 6455 section 5.2)"),
+    row!(CHTTP_E_WS_OPCODE, c"a frame has an opcode without a meaning (RFC 6455 section 5.2)"),
+    row!(CHTTP_E_WS_CONTROL_FRAME, c"a control frame is fragmented, or over 125 bytes (RFC 6455 section 5.5)"),
+    row!(
+        CHTTP_E_WS_FRAGMENT,
+        c"a fragment continues nothing, or a message begins inside another (RFC 6455 section 5.4)"
+    ),
+    row!(CHTTP_E_WS_LENGTH, c"a length is 2^63 or more, or not in its shortest form (RFC 6455 section 5.2)"),
+    row!(CHTTP_E_WS_UTF8, c"a text is not UTF-8 (RFC 6455 section 8.1)"),
+    row!(CHTTP_E_WS_CLOSE_FRAME, c"a Close frame has half a code, or one that nobody may send (RFC 6455 section 7.4)"),
+    row!(CHTTP_E_WS_FRAME_TOO_LARGE, c"a frame is larger than max_frame"),
+    row!(CHTTP_E_WS_MESSAGE_TOO_LARGE, c"a message is larger than max_message"),
+    row!(CHTTP_E_WS_DEFLATE, c"compressed data cannot be inflated (RFC 7692 section 7.2.2)"),
+    row!(CHTTP_E_WS_ABNORMAL, c"the connection ended without a Close frame (1006, RFC 6455 section 7.1.5)"),
     Row { code: CHTTP_E_TIMEOUT_POOL, name: c"CHTTP_E_TIMEOUT_POOL", text: c"no connection became free in time" },
     Row { code: CHTTP_E_TIMEOUT_DNS, name: c"CHTTP_E_TIMEOUT_DNS", text: c"the name was not resolved in time" },
     Row {
@@ -640,6 +710,8 @@ pub const TABLE: &[Row] = &[
         name: c"CHTTP_E_TIMEOUT_PING",
         text: c"no word came from the peer after a PING (HTTP/2)",
     },
+    row!(CHTTP_E_TIMEOUT_PONG, c"nothing came from the server after a PING (WebSocket)"),
+    row!(CHTTP_E_TIMEOUT_CLOSE, c"the server did not answer a Close frame in time (WebSocket)"),
     Row { code: CHTTP_E_CANCELLED, name: c"CHTTP_E_CANCELLED", text: c"the exchange was cancelled" },
     Row { code: CHTTP_E_ENGINE_CLOSED, name: c"CHTTP_E_ENGINE_CLOSED", text: c"the engine was destroyed" },
     Row {

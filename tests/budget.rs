@@ -169,6 +169,7 @@ fn request(
         recv_credit: settings.recv_credit,
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,
+        websocket: None,
     })
 }
 

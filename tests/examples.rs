@@ -89,6 +89,31 @@ fn starttls_secures_an_open_stream() {
     assert!(!ok && text.starts_with("CHTTP_E_CONNECT_REFUSED: "), "{text}");
 }
 
+/// Against another implementation of WebSocket.
+#[test]
+fn ws_echo_sends_messages_and_closes_in_order() {
+    let program = compile(&[&root().join("examples/ws_echo.c")], "examples/ws_echo");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut socket = tungstenite::accept(stream).expect("a handshake");
+        while let Ok(message) = socket.read() {
+            if message.is_text() {
+                socket.send(message).expect("it is sent");
+            }
+        }
+    });
+    let (ok, text) = run(&program, &[&format!("ws://127.0.0.1:{port}/"), "hello", "w\u{f6}rld"], Stdio::null());
+    assert!(ok && text == "hello\nw\u{f6}rld\nclosed with 1000\n", "{text}");
+    server.join().expect("it saw the end");
+    let plain = Server::start("ws_echo");
+    let (ok, text) = run(&program, &[&plain.url("/status/403"), "x"], Stdio::null());
+    assert!(!ok && text.contains("the server answers 403"), "{text}");
+    let (ok, text) = run(&program, &["http://127.0.0.1:1/", "x"], Stdio::null());
+    assert!(!ok && text.contains("CHTTP_E_CONNECT_REFUSED"), "{text}");
+}
+
 #[test]
 fn many_has_a_thousand_answers() {
     let server = Server::start("many");

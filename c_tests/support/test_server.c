@@ -46,6 +46,7 @@ enum phase {
     PHASE_BODY,    /* collects a request's body */
     PHASE_REPLY,   /* the response is on its way; input waits */
     PHASE_TUNNEL,  /* echoes */
+    PHASE_WEBSOCKET, /* sends messages back */
     PHASE_DISCARD, /* the response is out, the write side shut: reads to the end, so that no RST overtakes it */
 };
 
@@ -73,6 +74,7 @@ struct conn {
 
     /* the response */
     bool close_after;
+    bool mute; /* a WebSocket is not answered any more */
     bool peer_done; /* a tunnel's peer has sent all; the rest of its echo is on the way */
     enum produce produce;
     uint64_t produce_total, produce_done, produce_chunk;
@@ -314,6 +316,79 @@ static void tunnel_start(struct conn *c, const char *head)
     c->phase = PHASE_TUNNEL;
 }
 
+/* ---- WebSocket ---- */
+
+/* A frame of up to 65535 bytes; longer ones go out as they came in. */
+static void ws_frame(struct conn *c, unsigned first, const char *payload, size_t len)
+{
+    unsigned char head[10] = {(unsigned char)first};
+    size_t size = 2;
+    if (len < 126) {
+        head[1] = (unsigned char)len;
+    } else if (len < 65536) {
+        head[1] = 126;
+        head[2] = (unsigned char)(len >> 8);
+        head[3] = (unsigned char)len;
+        size = 4;
+    } else {
+        head[1] = 127;
+        for (int i = 0; i < 8; i++)
+            head[2 + i] = (unsigned char)((uint64_t)len >> (56 - 8 * i));
+        size = 10;
+    }
+    bytes_put(&c->out, head, size);
+    bytes_put(&c->out, payload, len);
+}
+
+/* Whole frames are sent back unmasked: messages as they are, PING as PONG, and a Close frame is the last. The text "drop"
+ * ends the connection without one, "bad" is answered by a frame with a reserved bit, and "mute" by nothing ever after. */
+static void ws_run(struct conn *c)
+{
+    for (;;) {
+        unsigned char *in = (unsigned char *)c->in.data + c->in.start;
+        size_t have = bytes_len(&c->in), size = 6;
+        if (have < size)
+            return;
+        uint64_t len = in[1] & 0x7f;
+        if (len == 126) {
+            size = 8;
+            len = (uint64_t)in[2] << 8 | in[3];
+        } else if (len == 127) {
+            size = 14;
+            len = 0;
+            for (int i = 0; i < 8 && have >= size; i++)
+                len = len << 8 | in[2 + i];
+        }
+        if (have < size || have - size < len)
+            return;
+        char *payload = (char *)in + size;
+        for (uint64_t i = 0; i < len; i++)
+            payload[i] = (char)(payload[i] ^ (char)in[size - 4 + i % 4]);
+        unsigned opcode = in[0] & 15;
+        c->in.start += size + (size_t)len;
+        if (c->mute)
+            continue;
+        if (opcode == 1 && len == 4 && memcmp(payload, "drop", 4) == 0) {
+            c->close_after = true;
+            c->phase = PHASE_REPLY;
+            return;
+        }
+        if (opcode == 1 && len == 3 && memcmp(payload, "bad", 3) == 0)
+            ws_frame(c, 0x91, "", 0);
+        else if (opcode == 1 && len == 4 && memcmp(payload, "mute", 4) == 0)
+            c->mute = true;
+        else if (opcode == 8) {
+            ws_frame(c, 0x88, payload, (size_t)len);
+            c->close_after = true;
+            c->phase = PHASE_REPLY;
+            return;
+        } else if (opcode == 9)
+            ws_frame(c, 0x8a, payload, (size_t)len);
+        else if (opcode != 10)
+            ws_frame(c, in[0], payload, (size_t)len);
+    }
+}
+
 /* `path` begins with `prefix`, and up to two numbers follow, as in "/prefix/N/M"; -1 where one is absent. */
 static bool route(const char *path, const char *prefix, int64_t *n, int64_t *m)
 {
@@ -409,6 +484,19 @@ static bool respond(struct loop *loop, struct conn *c)
         reply_text(c, 200, "hello\n");
     } else if (route(path, "/redirect", &n, &m)) {
         reply_redirect(c, n < 0 ? 1 : (uint64_t)n, m >= 300 && m <= 399 ? (unsigned)m : 302);
+    } else if (strncmp(path, "/ws", 3) == 0 && c->wants_upgrade) {
+        /* To the key of RFC 6455 section 1.3, which the test has to use. */
+        bytes_text(&c->out, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
+        if (strcmp(path, "/ws/chat") == 0)
+            bytes_text(&c->out, "Sec-WebSocket-Protocol: chat\r\n");
+        bytes_text(&c->out, "\r\n");
+        if (strcmp(path, "/ws/hello") == 0) {
+            ws_frame(c, 0x81, "hello", 5);
+            ws_frame(c, 0x89, "anybody?", 8);
+        }
+        c->mute = false;
+        c->phase = PHASE_WEBSOCKET;
     } else if (strcmp(path, "/upgrade") == 0 || strcmp(path, "/upgrade/hello") == 0) {
         if (c->wants_upgrade) {
             tunnel_start(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
@@ -697,6 +785,9 @@ static void conn_run(struct loop *loop, struct conn *c)
         case PHASE_TUNNEL:
             bytes_put(&c->out, c->in.data + c->in.start, bytes_len(&c->in));
             bytes_clear(&c->in);
+            break;
+        case PHASE_WEBSOCKET:
+            ws_run(c);
             break;
         case PHASE_DISCARD:
             bytes_clear(&c->in);

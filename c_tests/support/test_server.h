@@ -30,6 +30,8 @@
  *   /early413         413 before the body is read, then closes; /early413/keep reads the body and stays
  *   /redirect[/N[/S]] status S (302) with Location "/redirect/N-1/S" or, at the end, "/"
  *   /upgrade          101 and a raw echo; /upgrade/hello sends "hello\n" in the same segment as the 101
+ *   /ws               a WebSocket for the key of RFC 6455 section 1.3 that sends back what it gets; /ws/chat chooses the
+ *                     subprotocol "chat", /ws/hello sends "hello" and a PING with the 101; see ws_run() for more
  *   CONNECT           200 and a raw echo, whatever the target
  *
  * All else is 404. HEAD gives the head alone. "Connection: close" and HTTP/1.0 close after the response.

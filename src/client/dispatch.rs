@@ -6,6 +6,7 @@ use super::gate::Gate;
 use super::response::{Route, Timing};
 use super::sink;
 use super::upload::{Piece, Source, Upload};
+use super::websocket::{self, Writer};
 use super::{Client, NOBODY, Request, ids};
 use crate::diag::{self, Level};
 use crate::error as e;
@@ -80,6 +81,7 @@ impl Client {
             tunnel: false,
             heard_end: false,
             told: Told::default(),
+            ws: None,
             finished: false,
             starved: false,
             detail: None,
@@ -305,7 +307,7 @@ impl Client {
         let last = exchange.bytes_sent + FED_IN_A_TURN;
         loop {
             if !exchange.upload.held {
-                outcome = hand_over(io, exchange, conn, stream);
+                outcome = hand_over(io, &mut self.writer, exchange, conn, stream);
             }
             if outcome.is_err() {
                 break;
@@ -432,6 +434,8 @@ impl Client {
                 exchange.upload.held = false;
                 self.feed(io, xid);
             }
+            Due::Ping => self.ping(io, xid),
+            Due::Conclude => self.conclude(io, xid),
         }
     }
 }
@@ -461,9 +465,20 @@ pub(super) fn hand_piece<B: Backend>(
     stream: StreamKey,
     bytes: Bytes,
 ) -> Result<(), Cause> {
+    exchange.upload.handed += bytes.len() as u64;
+    hand_bytes(io, exchange, conn, stream, bytes)
+}
+
+/// Give the protocol bytes of a stream that are booked elsewhere.
+pub(super) fn hand_bytes<B: Backend>(
+    io: &mut Io<B>,
+    exchange: &mut Exchange,
+    conn: ConnId,
+    stream: StreamKey,
+    bytes: Bytes,
+) -> Result<(), Cause> {
     let len = bytes.len() as u64;
     exchange.upload.taken += len;
-    exchange.upload.handed += len;
     exchange.bytes_sent += len;
     io.body(conn, stream, bytes, false).map_err(Cause::fault)
 }
@@ -471,6 +486,7 @@ pub(super) fn hand_piece<B: Backend>(
 /// Give the protocol what may be sent now.
 pub(super) fn hand_over<B: Backend>(
     io: &mut Io<B>,
+    writer: &mut Writer,
     exchange: &mut Exchange,
     conn: ConnId,
     stream: StreamKey,
@@ -520,6 +536,7 @@ pub(super) fn hand_over<B: Backend>(
             exchange.bytes_sent += read as u64;
             io.body(conn, stream, Bytes::from(chunk), upload.ended).map_err(Cause::fault)?;
         }
+        Source::Stream if exchange.ws.is_some() => websocket::speak(io, writer, exchange, (conn, stream), room)?,
         Source::Stream => {
             let mut handed = 0;
             while handed <= UNSENT_LOW as u64
@@ -538,6 +555,8 @@ pub(super) fn hand_over<B: Backend>(
                         room = room.saturating_sub(bytes.len() as u64);
                         hand_piece(io, exchange, conn, stream, bytes)?;
                     }
+                    // A WebSocket's alone.
+                    Piece::Frame(_) => {}
                     Piece::End => {
                         exchange.upload.ended = true;
                         io.body(conn, stream, Bytes::new(), true).map_err(Cause::fault)?;

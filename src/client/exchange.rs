@@ -14,6 +14,7 @@ use super::outcome::Traces;
 use super::request::Request;
 use super::response::{Response, Route, Timing};
 use super::upload::{Source, Upload};
+use super::websocket::WebSocket;
 use crate::error as e;
 use crate::mem::{Block, Obj};
 use crate::net::connection::ConnId;
@@ -63,6 +64,10 @@ pub enum Due {
     SendBody,
     /// Go on with the little credit that came back.
     Resume,
+    /// A WebSocket has heard nothing for a while: ask whether the server is there.
+    Ping,
+    /// Its closing handshake is done, and the server leaves the connection open.
+    Conclude,
 }
 
 pub struct Exchange {
@@ -106,6 +111,8 @@ pub struct Exchange {
     /// The peer has closed its side of a raw stream.
     pub heard_end: bool,
     pub told: Told,
+    /// The answer is a WebSocket now.
+    pub ws: Option<Box<WebSocket>>,
     /// The answer is complete.
     pub finished: bool,
     /// There was no memory for an event.
@@ -152,6 +159,10 @@ impl Exchange {
                 let silence_counts = !self.tunnel || self.request.duplex && !self.heard_end;
                 if self.phase == Phase::Receiving && self.credit > 0 && silence_counts {
                     consider(self.heard_at.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
+                }
+                if let (Some(ws), Some(setup)) = (&self.ws, &self.request.websocket) {
+                    let (at, due) = ws.deadline(&setup.choices, self.heard_at, self.credit > 0);
+                    consider(at, due);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::error as e;
 use crate::mem::{Block, Obj, Object};
+use crate::proto::ws::Rule;
 use crate::proto::{Fault, tls};
 use std::io;
 use std::net::SocketAddr;
@@ -42,7 +43,8 @@ impl Phase {
 pub struct Cause {
     pub code: i32,
     pub os_errno: i32,
-    /// The resolver's own code (EAI_*), the alert with which the peer ended TLS, an error code of HTTP/2, or 0.
+    /// The resolver's own code (EAI_*), the alert with which the peer ended TLS, an error code of HTTP/2, the close code that a
+    /// WebSocket's server was told, or 0.
     pub native: i32,
 }
 
@@ -130,7 +132,29 @@ pub const fn code_of(fault: Fault) -> i32 {
         Fault::Unanswered => e::CHTTP_E_TIMEOUT_PING,
         Fault::Unsendable => e::CHTTP_E_H2_UNSENDABLE,
         Fault::NoExtendedConnect => e::CHTTP_E_H2_NO_EXTENDED_CONNECT,
+        Fault::WebSocket(rule) => code_of_rule(rule),
         Fault::BodyLength => e::CHTTP_E_BODY_LENGTH,
+    }
+}
+
+/// The code of a broken rule of WebSocket; each has its own.
+const fn code_of_rule(rule: Rule) -> i32 {
+    match rule {
+        Rule::Accept => e::CHTTP_E_WS_ACCEPT,
+        Rule::Extension => e::CHTTP_E_WS_EXTENSION,
+        Rule::Subprotocol => e::CHTTP_E_WS_PROTOCOL,
+        Rule::Masked => e::CHTTP_E_WS_MASKED,
+        Rule::ReservedBit => e::CHTTP_E_WS_RESERVED_BIT,
+        Rule::Opcode => e::CHTTP_E_WS_OPCODE,
+        Rule::ControlFrame => e::CHTTP_E_WS_CONTROL_FRAME,
+        Rule::Fragment => e::CHTTP_E_WS_FRAGMENT,
+        Rule::Length => e::CHTTP_E_WS_LENGTH,
+        Rule::Utf8 => e::CHTTP_E_WS_UTF8,
+        Rule::CloseFrame => e::CHTTP_E_WS_CLOSE_FRAME,
+        Rule::FrameTooLarge => e::CHTTP_E_WS_FRAME_TOO_LARGE,
+        Rule::MessageTooLarge => e::CHTTP_E_WS_MESSAGE_TOO_LARGE,
+        Rule::Deflate => e::CHTTP_E_WS_DEFLATE,
+        Rule::Abnormal => e::CHTTP_E_WS_ABNORMAL,
     }
 }
 

@@ -9,8 +9,10 @@
 //! for enough, but only for a short while: the application may keep the rest for as long as it likes.
 
 use super::engine::Mail;
+use crate::error as e;
 use crate::mem::Credit;
 use crate::net::mailbox::Mailbox;
+use crate::proto::ws::{Utf8, frame};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -48,7 +50,14 @@ pub struct Gate {
     open: AtomicBool,
     /// It may end with trailers.
     trailers: AtomicBool,
+    /// What is sent are messages; and how far the one stands that is sent in fragments.
+    messages: AtomicU64,
 }
+
+/// What stands in `Gate::messages`.
+const MESSAGES: u64 = 1 << 63;
+const IN_TEXT: u64 = 1 << 33;
+const IN_BINARY: u64 = 1 << 32;
 
 impl Gate {
     pub fn new(mail: Arc<Mailbox<Mail>>) -> Gate {
@@ -62,6 +71,7 @@ impl Gate {
             refused: AtomicBool::new(false),
             open: AtomicBool::new(false),
             trailers: AtomicBool::new(false),
+            messages: AtomicU64::new(0),
         }
     }
 
@@ -74,6 +84,7 @@ impl Gate {
         self.refused.store(false, Ordering::Relaxed);
         self.open.store(false, Ordering::Relaxed);
         self.trailers.store(false, Ordering::Relaxed);
+        self.messages.store(0, Ordering::Relaxed);
     }
 
     /// The exchange takes pieces of an upload from now on.
@@ -92,6 +103,43 @@ impl Gate {
 
     pub fn takes_trailers(&self) -> bool {
         self.trailers.load(Ordering::SeqCst)
+    }
+
+    /// What it takes are messages of a WebSocket.
+    pub fn take_messages(&self) {
+        self.messages.store(MESSAGES, Ordering::SeqCst);
+    }
+
+    pub fn takes_messages(&self) -> bool {
+        self.messages.load(Ordering::SeqCst) & MESSAGES != 0
+    }
+
+    /// Where sending stands behind a frame of a message, to be put down by `sent` once it is taken. Fragments of a message
+    /// come from one thread at a time: it is for the application to see to that.
+    pub fn next_message(&self, opcode: u8, fin: bool, payload: &[u8]) -> Result<u64, i32> {
+        let now = self.messages.load(Ordering::SeqCst);
+        let (text, within) = match (opcode, now & (IN_TEXT | IN_BINARY)) {
+            (frame::TEXT, 0) => (true, false),
+            (frame::BINARY, 0) => (false, false),
+            (frame::CONTINUATION, IN_TEXT) => (true, true),
+            (frame::CONTINUATION, IN_BINARY) => (false, true),
+            _ => return Err(e::CHTTP_E_BAD_STATE),
+        };
+        let mut utf8 = if within { Utf8::unpack(now as u32) } else { Utf8::default() };
+        if text {
+            utf8.check(payload).map_err(|_| e::CHTTP_E_WS_UTF8)?;
+            if fin {
+                utf8.finish().map_err(|_| e::CHTTP_E_WS_UTF8)?;
+            }
+        }
+        if fin {
+            return Ok(MESSAGES);
+        }
+        Ok(MESSAGES | if text { IN_TEXT } else { IN_BINARY } | u64::from(utf8.pack()))
+    }
+
+    pub fn sent(&self, message: u64) {
+        self.messages.store(message, Ordering::SeqCst);
     }
 
     /// The last piece is given. `false` if it was before.
@@ -154,6 +202,11 @@ impl Gate {
                 Err(other) => now = other,
             }
         }
+    }
+
+    /// Book `bytes` that need no room.
+    pub fn book_at_all(&self, bytes: u64) {
+        self.buffered.fetch_add(bytes, Ordering::SeqCst);
     }
 
     /// `bytes` went to the socket. Whether the application is to be told that there is room again.

@@ -26,6 +26,7 @@ mod shared;
 mod sink;
 pub mod stream;
 mod turn;
+pub mod websocket;
 
 pub use engine::Engine;
 pub use request::Request;
@@ -51,6 +52,7 @@ use sink::{ExchangeSink, Users};
 use sources::{Sources, is_source};
 use std::io;
 use std::sync::Arc;
+use websocket::Writer;
 
 /// Credit that a paused exchange waits for, at most: a whole receive buffer.
 const ENOUGH_CREDIT: u64 = mem::Pool::RECEIVE as u64;
@@ -115,6 +117,8 @@ pub struct Client {
     outbox: Outbox,
     pub log: Logging,
     memory: mem::Pool,
+    /// What WebSockets write their frames with.
+    writer: Writer,
     ids: Arc<Ids>,
     /// Ids to give back at the end of the turn, after their events are published.
     spent: Vec<u64>,
@@ -146,6 +150,7 @@ impl Client {
             sources,
             outbox: Outbox::default(),
             memory: mem::Pool::default(),
+            writer: Writer::default(),
             ids,
             spent: Vec::new(),
             idle_timer: None,
@@ -190,6 +195,17 @@ impl Client {
         if exchange.heard_end {
             return self.half_closed(io, xid, id);
         }
+        if let Some(fault) = exchange.told.failed.take() {
+            return self.fail(io, xid, Cause::fault(fault));
+        }
+        let ended = !matches!(pumped, Pumped::Drained | Pumped::Paused);
+        if exchange.ws.is_some() && ended && self.ends_well(xid) {
+            return self.conclude(io, xid);
+        }
+        if !self.attend(io, xid) {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(owner as usize) else { return };
         match pumped {
             Pumped::Drained => {}
             Pumped::Paused => {
@@ -274,6 +290,7 @@ impl Client {
         self.memory.tidy();
         if calm {
             self.ids.tidy(SPARE);
+            self.writer.tidy();
             self.spent.shrink_to(SPARE);
             self.touched.shrink_to(SPARE);
             self.outbox.tidy();

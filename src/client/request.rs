@@ -2,6 +2,7 @@
 
 use super::settings::Timeouts;
 use super::upload::Source;
+use super::websocket::Setup;
 use crate::pool::{OriginKey, Scheme};
 use crate::proto::h1::encode::EncodedHead;
 
@@ -20,6 +21,8 @@ pub struct Request {
     pub recv_credit: u64,
     pub collect_max: u64,
     pub timeouts: Timeouts,
+    /// It asks for a WebSocket: its head is the handshake.
+    pub websocket: Option<Box<Setup>>,
 }
 
 impl Request {

@@ -89,6 +89,12 @@ impl Response {
         Some((field.name(head), field.value(head)))
     }
 
+    /// The first value of a field, its name compared without regard to ASCII case.
+    pub fn first<'a>(&self, tail: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+        let mut fields = (0..self.field_count()).filter_map(|i| self.field(tail, i));
+        fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
     pub fn reason<'a>(&self, tail: &'a [u8]) -> &'a [u8] {
         &tail[self.head_at()..][self.reason.0 as usize..][..self.reason.1 as usize]
     }

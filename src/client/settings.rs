@@ -2,6 +2,7 @@
 
 use super::logging::Call;
 use super::trust;
+use super::websocket;
 use crate::diag::Level;
 use crate::net::backend::mock::MockNet;
 use crate::net::backend::{Bind, Tuning};
@@ -61,6 +62,8 @@ pub struct Settings {
     /// Its limits of heads are those of `h1`.
     pub h2: h2::Limits,
     pub timeouts: Timeouts,
+    /// For WebSockets that do not say otherwise.
+    pub ws: websocket::Choices,
     /// Bytes that an exchange may have delivered and not released.
     pub recv_credit: u64,
     /// Largest answer that arrives as one RESPONSE event.
@@ -106,6 +109,7 @@ impl Default for Settings {
             h1: h1::Limits::default(),
             h2: h2::Limits::default(),
             timeouts: Timeouts::default(),
+            ws: websocket::Choices::default(),
             recv_credit: 1 << 20,
             collect_max: 1 << 20,
             send_buffer: 256 << 10,

@@ -170,6 +170,10 @@ impl Client {
         if told.go_ahead {
             exchange.upload.held = false;
         }
+        if exchange.ws.is_some() && !self.attend(io, xid) {
+            return;
+        }
+        let Some(exchange) = self.exchanges.get_mut(slot as usize) else { return };
         let tunnel_opened = exchange.tunnel && !exchange.upload.pieces.is_empty();
         if told.go_ahead || told.writable || tunnel_opened || exchange.heard_end {
             self.feed_stream(io, xid);
@@ -186,7 +190,7 @@ impl Client {
         let Some((conn, stream)) = exchange.conn else { return };
         let before = (exchange.bytes_sent, exchange.upload.ended);
         if !exchange.upload.held
-            && let Err(cause) = hand_over(io, exchange, conn, stream)
+            && let Err(cause) = hand_over(io, &mut self.writer, exchange, conn, stream)
         {
             return self.fail(io, xid, cause);
         }

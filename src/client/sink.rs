@@ -6,9 +6,11 @@ use super::logging::Logging;
 use super::outbox::Outbox;
 use super::response::{self, Response};
 use super::upload::Source;
+use super::websocket;
 use crate::diag::{self, Level};
 use crate::mem::{Block, Body, Obj, Pool, Slice, Table};
 use crate::net::reactor::Receiver;
+use crate::proto::ws::Rule;
 use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick, Version};
 use crate::queue::Event;
 use crate::queue::event::{flag, kind};
@@ -16,7 +18,7 @@ use bytes::Bytes;
 use std::ops::Range;
 
 /// What every event costs at least, so that a flood of tiny ones is bounded too.
-const CHARGE_MIN: u64 = 256;
+pub const CHARGE_MIN: u64 = 256;
 /// Smaller pieces are gathered into one event.
 const GATHER_BELOW: usize = 2 << 10;
 const GATHER_BLOCK: usize = 16 << 10;
@@ -105,7 +107,7 @@ impl<'a> ExchangeSink<'a> {
     }
 
     /// Bytes that may be delivered now.
-    fn available(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool) -> u64 {
+    pub fn available(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool) -> u64 {
         if exchange.starved {
             return 0;
         }
@@ -136,7 +138,7 @@ pub fn event(exchange: &Exchange, kind: u16) -> Event {
     if exchange.route.reused {
         flags |= flag::REUSED;
     }
-    if exchange.tunnel {
+    if exchange.tunnel && exchange.request.websocket.is_none() {
         flags |= flag::TUNNEL;
     }
     Event {
@@ -278,9 +280,21 @@ impl Sink for ExchangeSink<'_> {
         let Some(exchange) = self.users.of(s, self.now) else { return };
         trace(self.log, self.now, exchange.xid, head);
         exchange.enter(Phase::Receiving, self.now);
-        exchange.answered = true;
         exchange.status = head.status;
         exchange.timing.first_byte = exchange.elapsed(self.now);
+        let switches = follows == Follows::Tunnel;
+        if exchange.request.websocket.is_some() && switches {
+            exchange.tunnel = true;
+            exchange.delivery = Delivery::Stream;
+            let obj = response::from_head(self.memory, head, 0, exchange.route);
+            return websocket::open(exchange, self.outbox, obj, head.fields);
+        }
+        if exchange.request.websocket.is_some() {
+            // It is refused: nothing that was written is for anybody.
+            exchange.gate.shut();
+            exchange.upload.pieces.clear();
+        }
+        exchange.answered = true;
         let room = match follows {
             Follows::Tunnel => {
                 exchange.tunnel = true;
@@ -383,6 +397,27 @@ impl Sink for ExchangeSink<'_> {
         }
     }
 
+    fn stream(&mut self, s: StreamKey, data: Data) -> usize {
+        let credit = self.credit(s);
+        let Some(exchange) = self.users.of(s, self.now) else { return 0 };
+        if exchange.request.websocket.is_none() {
+            return self.data_within(s, data, credit);
+        }
+        let (taken, len) = match &data {
+            Data::Input(range) => {
+                let (block, start) = self.lent.as_ref().expect("a range is of lent input");
+                let range = start + range.start..start + range.end;
+                let input = &block.bytes()[range.clone()];
+                let lent = Some((block, range.start));
+                (websocket::take(exchange, self.outbox, self.memory, input, lent), input.len())
+            }
+            Data::Owned(bytes) => (websocket::take(exchange, self.outbox, self.memory, bytes, None), bytes.len()),
+        };
+        self.denied |= taken < len;
+        exchange.told.denied |= taken < len;
+        taken
+    }
+
     fn trailers(&mut self, s: StreamKey, fields: Fields<'_>) {
         let version = match self.users {
             Users::Many { .. } => Version::Http2,
@@ -397,6 +432,14 @@ impl Sink for ExchangeSink<'_> {
 
     fn end(&mut self, s: StreamKey) {
         if let Some(exchange) = self.users.of(s, self.now) {
+            if let Some(ws) = &exchange.ws {
+                if ws.is_over() {
+                    exchange.finished = true;
+                } else {
+                    exchange.told.failed = Some(Fault::WebSocket(Rule::Abnormal));
+                }
+                return;
+            }
             if !(exchange.tunnel && exchange.request.duplex) {
                 exchange.finished = true;
                 return;
@@ -476,6 +519,9 @@ impl Receiver for ExchangeSink<'_> {
     fn heard(&mut self) {
         if let Some(exchange) = self.users.one() {
             exchange.heard_at = self.now;
+            if let Some(ws) = &mut exchange.ws {
+                ws.heard();
+            }
             // The first byte of the answer, be it of a head that is not whole yet.
             if exchange.phase == Phase::Waiting {
                 exchange.enter(Phase::Receiving, self.now);

@@ -87,7 +87,7 @@ impl Client {
         const GONE: Unready = Unready { code: e::CHTTP_E_NOT_FOUND, why: "the stream has ended" };
         let now = io.now();
         let exchange = self.exchanges.get_mut(ids::slot(xid)).filter(|x| x.xid == xid).ok_or(GONE)?;
-        let Some((conn, stream)) = exchange.conn.filter(|_| exchange.tunnel) else {
+        let Some((conn, stream)) = exchange.conn.filter(|_| exchange.tunnel && exchange.ws.is_none()) else {
             return Err(unready("it is no open stream (yet)"));
         };
         let ends = |piece: &Piece| !matches!(piece, Piece::Bytes(_));

@@ -4,6 +4,7 @@ use super::dispatch::{Submission, write_done};
 use super::engine::Mail;
 use super::outbox::Calls;
 use super::stream::Unready;
+use super::websocket::Frame;
 use super::{Client, sink};
 use crate::error as e;
 use crate::net::backend::{Backend, Ready};
@@ -64,6 +65,11 @@ impl<B: Backend> Core<B> {
     /// TLS from here on, on an open stream.
     pub fn start_tls(&mut self, xid: u64, tls: &Arc<Tls>, name: Option<&str>) -> Result<(), Unready> {
         self.client.start_tls(&mut self.io, xid, tls, name)
+    }
+
+    /// A frame of a WebSocket, sent from where it stands.
+    pub fn send_frame(&mut self, xid: u64, frame: &Frame<&[u8]>) {
+        self.client.send_frame(&mut self.io, xid, frame);
     }
 
     pub fn dispatch(&mut self, ready: &[Ready]) {

@@ -1,5 +1,6 @@
 //! Where the bytes of a request body come from, and how far they have gone.
 
+use super::websocket::Frame;
 use crate::net::descriptors::Held;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -27,6 +28,8 @@ pub enum Source {
 #[derive(Debug)]
 pub enum Piece {
     Bytes(Bytes),
+    /// Of a WebSocket. Bytes are the rest of one then.
+    Frame(Frame<Bytes>),
     End,
     /// The end, with an encoded trailer section.
     Trailers(Vec<u8>),
@@ -77,6 +80,11 @@ impl Upload {
             Source::None | Source::Whole { .. } | Source::File { .. } => !self.returned,
             Source::Stream => self.taken == 0 && !self.ended,
         }
+    }
+
+    /// What waits of a WebSocket is not sent any more, but for a frame that has begun.
+    pub fn drop_frames(&mut self) {
+        self.pieces.retain(|piece| matches!(piece, Piece::Bytes(_)));
     }
 
     pub fn rewind(&mut self, held: bool) {

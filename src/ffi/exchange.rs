@@ -8,8 +8,10 @@ use super::queue::chttp_queue;
 use super::response::chttp_response;
 use super::tls::chttp_tls;
 use super::types::*;
+use super::websocket;
 use crate::client::settings::Timeouts;
 use crate::client::upload::{Piece, Source};
+use crate::client::websocket::Setup;
 use crate::client::{Request, failure::Failure};
 use crate::error as e;
 use crate::mem::Block;
@@ -38,7 +40,10 @@ const FLAGS: u32 = CHTTP_REQ_COLLECT
     | CHTTP_REQ_CLOSE
     | CHTTP_REQ_RAW
     | CHTTP_REQ_HTTP1
-    | CHTTP_REQ_HTTP2;
+    | CHTTP_REQ_HTTP2
+    | CHTTP_REQ_WEBSOCKET;
+/// What goes with a WebSocket.
+const WITH_WEBSOCKET: u32 = CHTTP_REQ_WEBSOCKET | CHTTP_REQ_HTTP1;
 
 /// Memory of the application, which stays in place until WRITE_DONE.
 struct Borrowed(&'static [u8]);
@@ -82,7 +87,9 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
     if url.is_empty() && r.url_len == 0 {
         return Err(wrong(e::CHTTP_E_INVALID_URL, "url: url_len is 0; it may be CHTTP_NUL_TERMINATED"));
     }
-    let url = Url::parse(url).map_err(|error| {
+    let is_websocket = r.flags & CHTTP_REQ_WEBSOCKET != 0;
+    let parsed = if is_websocket { Url::parse_websocket(url) } else { Url::parse(url) };
+    let url = parsed.map_err(|error| {
         let code = if error.is_other_scheme() { e::CHTTP_E_UNSUPPORTED_SCHEME } else { e::CHTTP_E_INVALID_URL };
         wrong(code, format!("url: {error}"))
     })?;
@@ -98,8 +105,17 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
         }
         (false, false) => {}
     }
+    let mut setup = None;
+    if is_websocket {
+        websocket::only_a_handshake(r, WITH_WEBSOCKET)?;
+        // SAFETY: by contract.
+        setup = Some(Box::new(unsafe { websocket::setup(r.websocket, settings) }?));
+    } else if !r.websocket.is_null() {
+        return Err(wrong(e::CHTTP_E_INVALID_ARG, "websocket: it needs CHTTP_REQ_WEBSOCKET"));
+    }
+    let bare = duplex || is_websocket;
     // SAFETY: by contract, as for the url.
-    let (body, body_len) = if duplex { (Source::Stream, BodyLen::None) } else { unsafe { body(r, engine) }? };
+    let (body, body_len) = if bare { (Source::Stream, BodyLen::None) } else { unsafe { body(r, engine) }? };
     // SAFETY: by contract.
     let method =
         unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(if duplex { b"CONNECT" } else { b"GET" });
@@ -115,7 +131,7 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
     spec.close = r.flags & CHTTP_REQ_CLOSE != 0;
     spec.expect_continue = r.flags & CHTTP_REQ_EXPECT_CONTINUE != 0;
     // SAFETY: by contract.
-    let head = if raw { EncodedHead::nothing() } else { unsafe { head(r, &spec) }? };
+    let head = if raw { EncodedHead::nothing() } else { unsafe { head(r, &spec, setup.as_deref_mut()) }? };
     // SAFETY: by contract.
     let tls = unsafe { chttp_tls::get(r.tls.cast()) }.map_err(|mut refusal| {
         refusal.message.insert_str(0, "tls: ");
@@ -176,6 +192,7 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
             expect: or(r.expect_timeout_ns, t.expect),
         },
         head,
+        websocket: setup,
     }))
 }
 
@@ -274,9 +291,17 @@ unsafe fn body(r: &chttp_request, engine: &AnyEngine) -> Result<(Source, BodyLen
 
 /// # Safety
 /// As for `request`.
-unsafe fn head(r: &chttp_request, spec: &Spec<'_>) -> Result<EncodedHead, Refusal> {
+unsafe fn head(r: &chttp_request, spec: &Spec<'_>, setup: Option<&mut Setup>) -> Result<EncodedHead, Refusal> {
     // SAFETY: by contract.
     let block = unsafe { bytes("header_block", r.header_block, r.header_block_len) }?;
+    if let (Some(setup), true) = (setup, block.is_none() || r.headers_len == 0) {
+        let theirs = match block {
+            Some(block) => websocket::lines(block)?,
+            // SAFETY: by contract.
+            None => unsafe { fields("header", r.headers, r.headers_len) }?,
+        };
+        return websocket::head(spec, &theirs, setup, invalid);
+    }
     match (block, r.headers_len) {
         (Some(_), 1..) => Err(wrong(e::CHTTP_E_INVALID_HEADER, "headers and header_block are two forms of the same")),
         (Some(block), 0) => encode::encode_block(spec, block).map_err(invalid),

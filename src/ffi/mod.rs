@@ -35,3 +35,4 @@ pub mod tls;
 pub mod types;
 pub mod version;
 pub mod watch;
+mod websocket;

@@ -1,6 +1,7 @@
 //! Plain structs and constants of the interface.
 
 use super::tls::chttp_tls;
+use super::websocket::chttp_websocket;
 use std::ffi::{c_char, c_void};
 
 /// An interim answer (1xx other than 101): `arg` is the status, `obj` a chttp_response.
@@ -41,6 +42,21 @@ pub const CHTTP_EV_WATCH: u32 = 20;
 /// A timer has run out: `arg` is for how many periods, `aux` its moment. See chttp_timer_start(). Terminal if it was for
 /// once, or with `error`: then it has ended, and `obj` is NULL.
 pub const CHTTP_EV_TIMER: u32 = 21;
+/// A WebSocket is open (CHTTP_REQ_WEBSOCKET): `arg` is the status, `obj` a chttp_response with the server's fields, `data`
+/// and `len` the subprotocol that it chose (NULL: none), `aux` what was agreed on for compression: CHTTP_WS_AGREED_DEFLATE ...
+pub const CHTTP_EV_WS_OPEN: u32 = 23;
+/// A message, or with CHTTP_WS_FRAGMENTS a piece of one: `arg` is CHTTP_WS_TEXT or CHTTP_WS_BINARY, `data` and `len` its bytes,
+/// borrowed from `obj`. CHTTP_EF_FIN: it is whole with this. Text has been checked; a piece may end inside a character.
+pub const CHTTP_EV_WS_MESSAGE: u32 = 24;
+/// The server has sent a PING with `data` and `len` (CHTTP_WS_CONTROL or CHTTP_WS_MANUAL_PONG). It may come between the pieces
+/// of a message.
+pub const CHTTP_EV_WS_PING: u32 = 25;
+/// The server has sent a PONG with `data` and `len` (CHTTP_WS_CONTROL): to chttp_ws_ping(), to a heartbeat, whose PING is empty,
+/// or unasked.
+pub const CHTTP_EV_WS_PONG: u32 = 26;
+/// The server has sent its Close frame: `arg` is its code, CHTTP_WS_NO_STATUS for none, `data` and `len` the reason. No message
+/// follows, and nothing can be sent any more. DONE comes when the connection is closed.
+pub const CHTTP_EV_WS_CLOSE: u32 = 27;
 /// What chttp_queue_post() was given: `token`, and `aux`. Terminal. `xid` is 0.
 pub const CHTTP_EV_TASK: u32 = 22;
 
@@ -55,6 +71,9 @@ pub const CHTTP_EF_REUSED: u32 = 8;
 /// On a failed DONE: HEADERS was delivered, and the body that came with it is not whole. A body without Content-Length or
 /// chunks ends where the connection does: nobody can tell whether it is whole, and its DONE has no error.
 pub const CHTTP_EF_PARTIAL: u32 = 16;
+
+/// On CHTTP_EV_WS_MESSAGE: the message is whole with it.
+pub const CHTTP_EF_FIN: u32 = 32;
 
 /// Deliver a small answer as one RESPONSE event. An answer that is larger than `collect_max`, or has trailers, arrives as
 /// HEADERS, BODY..., DONE instead: be ready for both.
@@ -94,6 +113,24 @@ pub const CHTTP_REQ_HTTP1: u32 = 64;
 /// HTTP/2 only, without TLS by prior knowledge, whatever `http_version` says. Not with CHTTP_REQ_HTTP1.
 pub const CHTTP_REQ_HTTP2: u32 = 128;
 
+/// A WebSocket (RFC 6455). The URL may begin with ws or wss, too, which are http and https. Everything about making the
+/// connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults; fields may be given,
+/// but not those of the handshake. No other flag goes with it but CHTTP_REQ_HTTP1, and no method and body.
+///
+/// CHTTP_EV_WS_OPEN says that it is open. Then come CHTTP_EV_WS_MESSAGE under `recv_credit`, and what else was asked for;
+/// chttp_ws_send(), chttp_ws_ping(), chttp_ws_close() send, with WRITABLE as for chttp_body_write(). PING is answered by the
+/// library. CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers, and DONE ends it: without an error
+/// after the closing handshake; else with that of the rule that the server broke (native is the code that it was told),
+/// CHTTP_E_WS_ABNORMAL or CHTTP_E_CONNECTION_LOST when the connection ended without a Close frame, or that of a timeout.
+/// chttp_cancel() ends it at once, without a Close frame.
+///
+/// An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
+/// `read_timeout_ns` and `first_byte_timeout_ns` bound the handshake; behind it there is the heartbeat. The other timeouts are
+/// as always. Each WebSocket has a connection of its own.
+///
+/// For tests with a scripted peer, `Sec-WebSocket-Key` may be among the fields, and is used instead of a random one.
+pub const CHTTP_REQ_WEBSOCKET: u32 = 0x100;
+
 /// `body_len` of a streamed body whose length is not known.
 pub const CHTTP_LENGTH_UNKNOWN: u64 = 0xffffffffffffffff;
 /// "None", wherever a time in nanoseconds is asked for; and a credit without bound.
@@ -108,7 +145,7 @@ pub type chttp_xid = u64;
 /// Everything that happens. 64 bytes in the caller's memory. Unknown kinds are to be released and ignored.
 ///
 /// Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or INFORMATIONAL* RESPONSE; a failure cuts it
-/// short with DONE. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
+/// short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
 /// the last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -117,7 +154,7 @@ pub struct chttp_event {
     pub kind: u16,
     /// CHTTP_EF_..., or'ed.
     pub flags: u16,
-    /// HTTP status; 0 where there is none yet.
+    /// HTTP status, 0 where there is none yet; of WebSockets what the kind says.
     pub arg: u32,
     pub xid: chttp_xid,
     /// The request's own, or the watch's, timer's or task's.
@@ -160,7 +197,7 @@ pub struct chttp_request {
     pub flags: u32,
     /// The caller's own word for the exchange; comes back in every event. Not looked at.
     pub token: u64,
-    /// Absolute, http or https, without spaces (%20). No user information; what stands behind `#` is cut off.
+    /// Absolute, http or https (a WebSocket's may be ws or wss), without spaces (%20). No user information; what stands behind `#` is cut off.
     pub url: *const c_char,
     pub url_len: usize,
     /// NULL for GET. Any token (RFC 9110 section 9.1), case-sensitive.
@@ -231,6 +268,8 @@ pub struct chttp_request {
     /// CHTTP_REQ_HTTP2.
     pub protocol: *const c_char,
     pub protocol_len: usize,
+    /// With CHTTP_REQ_WEBSOCKET: what is wanted of it, or NULL. Else NULL.
+    pub websocket: *const chttp_websocket,
 }
 
 /// When things happened, in nanoseconds since submit; 0 for what did not happen. Fill in nothing; pass the size.
@@ -353,6 +392,7 @@ pub const CHTTP_STRUCT_TLS_INFO: u32 = 7;
 pub const CHTTP_STRUCT_MOCK_STEP: u32 = 8;
 pub const CHTTP_STRUCT_MOCK_RECORD: u32 = 9;
 pub const CHTTP_STRUCT_SUBMISSION: u32 = 10;
+pub const CHTTP_STRUCT_WEBSOCKET: u32 = 11;
 
 /// Size in bytes of a struct in the library that is loaded, so that a binding can check its layout; 0 for an unknown id.
 ///
@@ -371,6 +411,7 @@ pub extern "C" fn chttp_struct_size(id: u32) -> usize {
         CHTTP_STRUCT_MOCK_STEP => size_of::<super::mock::chttp_mock_step>(),
         CHTTP_STRUCT_MOCK_RECORD => size_of::<super::mock::chttp_mock_record>(),
         CHTTP_STRUCT_SUBMISSION => size_of::<super::submission::chttp_submission>(),
+        CHTTP_STRUCT_WEBSOCKET => size_of::<chttp_websocket>(),
         _ => 0,
     }
 }
@@ -394,11 +435,17 @@ const _: () = {
         (CHTTP_EV_WATCH, kind::WATCH),
         (CHTTP_EV_TIMER, kind::TIMER),
         (CHTTP_EV_TASK, kind::TASK),
+        (CHTTP_EV_WS_OPEN, kind::WS_OPEN),
+        (CHTTP_EV_WS_MESSAGE, kind::WS_MESSAGE),
+        (CHTTP_EV_WS_PING, kind::WS_PING),
+        (CHTTP_EV_WS_PONG, kind::WS_PONG),
+        (CHTTP_EV_WS_CLOSE, kind::WS_CLOSE),
         (CHTTP_EF_TERMINAL, flag::TERMINAL),
         (CHTTP_EF_COPIED, flag::COPIED),
         (CHTTP_EF_TUNNEL, flag::TUNNEL),
         (CHTTP_EF_REUSED, flag::REUSED),
         (CHTTP_EF_PARTIAL, flag::PARTIAL),
+        (CHTTP_EF_FIN, flag::FIN),
     ];
     let mut i = 0;
     while i < kinds.len() {

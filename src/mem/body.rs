@@ -62,6 +62,32 @@ impl Drop for Body {
     }
 }
 
+/// The object behind bytes that were copied into it: they are its tail.
+#[derive(Default)]
+pub struct Copied {
+    charge: u64,
+    credit: Option<Arc<dyn Credit>>,
+}
+
+impl Copied {
+    /// `charge` bytes of credit go back to `credit` when the last reference is released.
+    pub fn new(charge: u64, credit: Option<Arc<dyn Credit>>) -> Copied {
+        Copied { charge, credit }
+    }
+}
+
+impl Object for Copied {
+    const TAG: u32 = 0x434f_5059;
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        if let Some(credit) = self.credit.take() {
+            credit.give_back(self.charge);
+        }
+    }
+}
+
 const _: () = assert!(size_of::<Body>() <= 128, "a body handle fits the smallest block");
 
 #[cfg(test)]

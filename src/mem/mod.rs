@@ -10,6 +10,6 @@ pub mod slab;
 pub mod table;
 
 pub use block::{Block, Obj, Object, Pool};
-pub use body::{Body, Credit, Slice};
+pub use body::{Body, Copied, Credit, Slice};
 pub use slab::{Key, Slab};
 pub use table::Table;

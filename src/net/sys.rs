@@ -157,6 +157,26 @@ fn timespec(d: Duration) -> libc::timespec {
     spec
 }
 
+/// Bytes that nobody can foresee.
+pub fn random(into: &mut [u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < into.len() {
+        let rest = &mut into[done..];
+        // SAFETY: the buffer is writable for the length that is passed.
+        let n = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match usize::try_from(n) {
+            Ok(n) => done += n,
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The engine's clock.
 pub fn monotonic_ns() -> u64 {
     // SAFETY: `timespec` is plain numbers, for which zero is valid.

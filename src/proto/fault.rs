@@ -1,5 +1,7 @@
 //! What a peer can do wrong, or a message lack. One variant for each distinct error code of the C interface.
 
+use super::ws;
+
 /// A violation found by a protocol. `client::code` gives each its `CHTTP_E_*`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fault {
@@ -78,13 +80,15 @@ pub enum Fault {
     Unsendable,
     /// The peer allows no Extended CONNECT (RFC 8441 section 3).
     NoExtendedConnect,
+    /// A rule of WebSocket is broken.
+    WebSocket(ws::Rule),
     // --- ours
     /// The owner sent more or less body than it had announced.
     BodyLength,
 }
 
 impl Fault {
-    /// The error code of HTTP/2 behind it; 0 where there is none.
+    /// The error code of HTTP/2 behind it, or the close code of a WebSocket; 0 where there is none.
     pub const fn native(self) -> u32 {
         match self {
             Fault::StreamReset(code)
@@ -93,6 +97,10 @@ impl Fault {
             | Fault::Message(code)
             | Fault::Frame(code) => code,
             Fault::Flood => 0xb,
+            Fault::WebSocket(rule) => match rule.close_code() {
+                Some(code) => code as u32,
+                None => 0,
+            },
             _ => 0,
         }
     }

@@ -17,6 +17,7 @@ pub mod raw;
 pub mod route;
 pub mod tls;
 pub mod url;
+pub mod ws;
 
 pub use fault::Fault;
 pub use out::Out;
@@ -134,6 +135,19 @@ pub enum Data {
     Owned(Bytes),
 }
 
+impl Data {
+    pub fn len(&self) -> usize {
+        match self {
+            Data::Input(range) => range.len(),
+            Data::Owned(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Length of a request body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyLen {
@@ -179,6 +193,26 @@ pub trait Sink {
     /// How many bytes `data` may carry now. 0 pauses: the protocol stops consuming input until it is fed again.
     fn credit(&mut self, s: StreamKey) -> u64;
     fn data(&mut self, s: StreamKey, data: Data);
+    /// Bytes of a tunnel. How many of them were taken: fewer than there are, and the protocol stops as for want of credit.
+    fn stream(&mut self, s: StreamKey, data: Data) -> usize {
+        let credit = self.credit(s);
+        self.data_within(s, data, credit)
+    }
+    /// As many of the bytes as there is credit for.
+    fn data_within(&mut self, s: StreamKey, data: Data, credit: u64) -> usize {
+        let piece = match data {
+            Data::Input(range) => {
+                let len = credit.min(range.len() as u64) as usize;
+                Data::Input(range.start..range.start + len)
+            }
+            Data::Owned(bytes) => Data::Owned(bytes.slice(..credit.min(bytes.len() as u64) as usize)),
+        };
+        let len = piece.len();
+        if len > 0 {
+            self.data(s, piece);
+        }
+        len
+    }
     fn trailers(&mut self, s: StreamKey, fields: Fields<'_>);
     /// The message is complete; or, in a tunnel, the peer has closed its side: then the stream is there until it is cancelled,
     /// which costs nothing once our side is closed, too.

@@ -77,13 +77,22 @@ impl UrlError {
 
 impl<'a> Url<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Url<'a>, UrlError> {
+        Url::parse_as(bytes, false)
+    }
+
+    /// The same where `ws` and `wss` stand for `http` and `https` (RFC 6455 section 3).
+    pub fn parse_websocket(bytes: &'a [u8]) -> Result<Url<'a>, UrlError> {
+        Url::parse_as(bytes, true)
+    }
+
+    fn parse_as(bytes: &'a [u8], websocket: bool) -> Result<Url<'a>, UrlError> {
         // Each byte is classified once, and most searches are settled by the classes: this runs for every request.
         let (scheme, start) = if bytes.starts_with(b"http://") {
             (Scheme::Http, 7)
         } else if bytes.starts_with(b"https://") {
             (Scheme::Https, 8)
         } else if classes(bytes) & REFUSED == 0 {
-            scheme(bytes)?
+            scheme(bytes, websocket)?
         } else {
             return Err(refused_byte(bytes));
         };
@@ -283,7 +292,7 @@ fn refused_byte(bytes: &[u8]) -> UrlError {
 }
 
 /// The scheme, and where the authority starts.
-fn scheme(bytes: &[u8]) -> Result<(Scheme, usize), UrlError> {
+fn scheme(bytes: &[u8], websocket: bool) -> Result<(Scheme, usize), UrlError> {
     let colon = match bytes.iter().position(|&b| b == b':' || class(b) & END != 0) {
         Some(i) if bytes[i] == b':' => i,
         _ => return refuse(0, "a URL starts with http:// or https://"),
@@ -292,6 +301,10 @@ fn scheme(bytes: &[u8]) -> Result<(Scheme, usize), UrlError> {
     let scheme = if name.eq_ignore_ascii_case(b"http") {
         Scheme::Http
     } else if name.eq_ignore_ascii_case(b"https") {
+        Scheme::Https
+    } else if websocket && name.eq_ignore_ascii_case(b"ws") {
+        Scheme::Http
+    } else if websocket && name.eq_ignore_ascii_case(b"wss") {
         Scheme::Https
     } else {
         return refuse(0, OTHER_SCHEME);

@@ -19,6 +19,11 @@ pub mod kind {
     pub const WATCH: u16 = 20;
     pub const TIMER: u16 = 21;
     pub const TASK: u16 = 22;
+    pub const WS_OPEN: u16 = 23;
+    pub const WS_MESSAGE: u16 = 24;
+    pub const WS_PING: u16 = 25;
+    pub const WS_PONG: u16 = 26;
+    pub const WS_CLOSE: u16 = 27;
 }
 
 /// Event flags of the C interface.
@@ -33,6 +38,8 @@ pub mod flag {
     pub const REUSED: u16 = 8;
     /// The body that was delivered is not whole.
     pub const PARTIAL: u16 = 16;
+    /// The piece of a message is its last.
+    pub const FIN: u16 = 32;
 }
 
 #[repr(C)]

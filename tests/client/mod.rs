@@ -6,6 +6,7 @@
 use chttpcore::client::engine::Stats;
 use chttpcore::client::settings::Timeouts;
 use chttpcore::client::upload::{Piece, Source};
+use chttpcore::client::websocket::Setup;
 use chttpcore::client::{Engine, Request, Settings};
 use chttpcore::mem::{Block, Object};
 use chttpcore::net::backend::Address;
@@ -100,6 +101,8 @@ pub enum Load {
     Duplex,
     /// A stream without a request.
     Raw,
+    /// A WebSocket. The fields are all of its handshake.
+    WebSocket(Box<Setup>),
 }
 
 pub fn ask(method: &'static str, url: &str) -> Ask {
@@ -158,7 +161,7 @@ impl Ask {
             ),
             Load::Stream(Some(len)) => (BodyLen::Known(*len), Source::Stream),
             Load::Stream(None) => (BodyLen::Unknown, Source::Stream),
-            Load::Tunnel | Load::Duplex | Load::Raw => (BodyLen::None, Source::Stream),
+            Load::Tunnel | Load::Duplex | Load::Raw | Load::WebSocket(_) => (BodyLen::None, Source::Stream),
         };
         spec.body = len;
         spec.protocol = self.protocol.map(str::as_bytes);
@@ -185,6 +188,10 @@ impl Ask {
             recv_credit: self.credit,
             collect_max: self.collect_max,
             timeouts: self.timeouts,
+            websocket: match &self.load {
+                Load::WebSocket(setup) => Some(setup.clone()),
+                _ => None,
+            },
         })
     }
 }
@@ -206,6 +213,8 @@ pub struct Log {
     pub informational: Vec<u16>,
     pub trailers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// What a WebSocket was told: kind, `arg`, whether it was the last piece, and the bytes.
+    pub said: Vec<(u16, u32, bool, Vec<u8>)>,
     /// Body events that were not released, in order, with their charge.
     pub held: Vec<(Event, u64)>,
     pub end: Option<End>,
@@ -268,6 +277,8 @@ impl Log {
             kind::INFORMATIONAL | kind::HEADERS => !headed,
             kind::BODY | kind::TRAILERS | kind::STREAM_TLS => headed && !trailed && !self.ended,
             kind::STREAM_END => headed && !self.ended,
+            kind::WS_OPEN => !headed,
+            kind::WS_MESSAGE | kind::WS_PING | kind::WS_PONG | kind::WS_CLOSE => headed && !self.ended,
             kind::DONE => headed || event.error != 0,
             kind::RESPONSE => !headed && event.error == 0,
             kind::WRITABLE => true,
@@ -276,8 +287,8 @@ impl Log {
         };
         assert!(in_order, "event {} after {:?}", event.kind, self.kinds);
         self.kinds.push(event.kind);
-        self.headed |= event.kind == kind::HEADERS;
-        self.ended |= event.kind == kind::STREAM_END;
+        self.headed |= matches!(event.kind, kind::HEADERS | kind::WS_OPEN);
+        self.ended |= matches!(event.kind, kind::STREAM_END | kind::WS_CLOSE);
         self.trailed |= event.kind == kind::TRAILERS;
         self.written |= event.kind == kind::WRITE_DONE;
         match event.kind {
@@ -297,6 +308,17 @@ impl Log {
                 self.body.extend_from_slice(response.body(tail));
                 assert_eq!(response.body_len(), event.len);
                 assert_eq!(bytes_of(&event), response.body(tail));
+            }
+            kind::WS_OPEN => {
+                let peek = Peek::<Response>::of(&event);
+                let (response, tail) = peek.get();
+                self.status = response.status;
+                self.fields = fields(response, tail);
+                self.said.push((event.kind, event.aux as u32, false, bytes_of(&event).to_vec()));
+            }
+            kind::WS_MESSAGE | kind::WS_PING | kind::WS_PONG | kind::WS_CLOSE => {
+                let fin = event.flags & flag::FIN != 0;
+                self.said.push((event.kind, event.arg, fin, bytes_of(&event).to_vec()));
             }
             kind::TRAILERS => {
                 let peek = Peek::<Response>::of(&event);
@@ -329,7 +351,9 @@ impl Log {
             }
             self.end = Some(end);
         }
-        if hold && event.kind == kind::BODY {
+        if hold && event.kind == kind::WS_MESSAGE {
+            self.held.push((event, 0));
+        } else if hold && event.kind == kind::BODY {
             let charge = event.len.max(256);
             self.held.push((event, charge));
             let out = self.held.iter().map(|(_, charge)| *charge).sum::<u64>();

@@ -328,6 +328,41 @@ void looping(int io_threads)
     close(ends[1]);
 }
 
+/* A conversation, to its orderly end; and what is refused. */
+void talking(const engine &client, const queue &events_of)
+{
+    const request open = request(at("/ws/chat"))
+                             .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+                             .as_websocket(websocket().protocols("chat").max_message(1000).heartbeat(unlimited));
+    std::vector<std::string> told;
+    xid socket = events_of.submit(open);
+    events_of.run([&](event &each) {
+        each.throw_if_failed();
+        switch (each.kind) {
+        case CHTTP_EV_WS_OPEN:
+            told.push_back("open " + each.bytes().str());
+            CHECK(client.send(socket, "hello") && client.ping(socket, "p") && client.pong(socket));
+            CHECK(client.send(socket, CHTTP_WS_BINARY, "ab", 2, CHTTP_WS_MORE));
+            CHECK(client.send(socket, CHTTP_WS_CONTINUATION, "c", 1));
+            CHECK(thrown([&] { client.send(socket, "\xff"); }) == CHTTP_E_WS_UTF8);
+            CHECK(thrown([&] { client.close(socket, 1006); }) == CHTTP_E_INVALID_ARG);
+            break;
+        case CHTTP_EV_WS_MESSAGE:
+            told.push_back(std::to_string(each.arg) + " " + each.bytes().str());
+            if (each.arg == CHTTP_WS_BINARY) CHECK(client.close(socket, 4000, "done") && !client.close(socket));
+            break;
+        case CHTTP_EV_WS_CLOSE:
+            told.push_back(std::to_string(each.arg) + " " + each.bytes().str());
+            break;
+        }
+        return !each.is_terminal();
+    });
+    CHECK(told == (std::vector<std::string>{"open chat", "1 hello", "2 abc", "4000 done"}));
+    CHECK(!client.close(socket));
+    CHECK(thrown([&] { events_of.submit(request(at("/ws")).as_websocket(websocket().protocols("a b"))); }) ==
+          CHTTP_E_INVALID_ARG);
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -345,6 +380,7 @@ int main(int argc, char **argv)
         performing(client);
         by_descriptor(client, moved);
         pieces(client, moved);
+        talking(client, moved);
         exceptions(moved);
         waiting(moved);
         if (io_threads == 1) kinds(client);

@@ -83,6 +83,7 @@ class Request(ctypes.Structure):
         ("interface_len", ctypes.c_size_t),
         ("protocol", ctypes.c_char_p),
         ("protocol_len", ctypes.c_size_t),
+        ("websocket", ctypes.c_void_p),
     ]
 
 
@@ -281,6 +282,10 @@ def load() -> ctypes.CDLL:
         "version_string": (text, []),
         "watch_fd": (i32, [pointer, pointer, i32, u32, u64, wide, out]),
         "watch_modify": (i32, [pointer, u64, u32, out]),
+        "ws_close": (i32, [pointer, u64, u32, text, size, out]),
+        "ws_ping": (i32, [pointer, u64, text, size]),
+        "ws_pong": (i32, [pointer, u64, text, size]),
+        "ws_send": (i32, [pointer, u64, u32, u32, text, size]),
     })
     for name, (result, arguments) in SIGNATURES.items():
         function = getattr(lib, f"chttp_{name}")
@@ -471,7 +476,8 @@ class CtypesTest(unittest.TestCase):
             option = Option()
             self.assertEqual(LIB.chttp_option_describe(index, ctypes.byref(option), ctypes.sizeof(option)), 0)
             options.append(option)
-        self.assertEqual([option.id for option in options], list(range(1, len(options) + 1)))
+        ids = [option.id for option in options]
+        self.assertEqual(ids, sorted(set(ids)))
         self.assertEqual({option.kind for option in options}, {1, 2, 3, 4, 5})
         self.assertTrue(all(option.name and option.doc for option in options))
 

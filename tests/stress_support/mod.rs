@@ -69,6 +69,7 @@ pub fn request(engine: &Client, port: u16, path: &str, unix: Option<&Path>) -> B
         recv_credit: settings.recv_credit,
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,
+        websocket: None,
     })
 }
 

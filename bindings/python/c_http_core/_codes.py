@@ -96,6 +96,21 @@ __all__ = [
     "H2NotSpokenError",
     "H2UnsendableError",
     "H2NoExtendedConnectError",
+    "WsAcceptError",
+    "WsExtensionError",
+    "WsProtocolError",
+    "WsMaskedError",
+    "WsReservedBitError",
+    "WsOpcodeError",
+    "WsControlFrameError",
+    "WsFragmentError",
+    "WsLengthError",
+    "WsUtf8Error",
+    "WsCloseFrameError",
+    "WsFrameTooLargeError",
+    "WsMessageTooLargeError",
+    "WsDeflateError",
+    "WsAbnormalError",
     "PoolTimeout",
     "DNSTimeout",
     "ConnectTimeout",
@@ -105,6 +120,8 @@ __all__ = [
     "ReadTimeout",
     "TotalTimeout",
     "PingTimeout",
+    "PongTimeout",
+    "CloseTimeout",
     "ExchangeCancelledError",
     "EngineClosedError",
     "ConnectionLostError",
@@ -676,6 +693,114 @@ class H2NoExtendedConnectError(RemoteProtocolError):
     name = "CHTTP_E_H2_NO_EXTENDED_CONNECT"
 
 
+class WsAcceptError(RemoteProtocolError):
+    """The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section
+    4.1)."""
+
+    code = -651
+    name = "CHTTP_E_WS_ACCEPT"
+
+
+class WsExtensionError(RemoteProtocolError):
+    """The server agrees to an extension that was not offered, or in a way that the offer does not allow (RFC 7692
+    section 7.1)."""
+
+    code = -652
+    name = "CHTTP_E_WS_EXTENSION"
+
+
+class WsProtocolError(RemoteProtocolError):
+    """The server chose a subprotocol that was not asked for (RFC 6455 section 4.1)."""
+
+    code = -653
+    name = "CHTTP_E_WS_PROTOCOL"
+
+
+class WsMaskedError(RemoteProtocolError):
+    """The server sent a masked frame (RFC 6455 section 5.1)."""
+
+    code = -654
+    name = "CHTTP_E_WS_MASKED"
+
+
+class WsReservedBitError(RemoteProtocolError):
+    """A frame has a reserved bit set that no extension has given a meaning (RFC 6455 section 5.2)."""
+
+    code = -655
+    name = "CHTTP_E_WS_RESERVED_BIT"
+
+
+class WsOpcodeError(RemoteProtocolError):
+    """A frame has an opcode without a meaning (RFC 6455 section 5.2)."""
+
+    code = -656
+    name = "CHTTP_E_WS_OPCODE"
+
+
+class WsControlFrameError(RemoteProtocolError):
+    """A control frame is fragmented, or longer than 125 bytes (RFC 6455 section 5.5)."""
+
+    code = -657
+    name = "CHTTP_E_WS_CONTROL_FRAME"
+
+
+class WsFragmentError(RemoteProtocolError):
+    """A fragment continues nothing, or a message begins inside another (RFC 6455 section 5.4)."""
+
+    code = -658
+    name = "CHTTP_E_WS_FRAGMENT"
+
+
+class WsLengthError(RemoteProtocolError):
+    """A frame has a length of 2^63 and more, or one that is not in its shortest form (RFC 6455 section 5.2)."""
+
+    code = -659
+    name = "CHTTP_E_WS_LENGTH"
+
+
+class WsUtf8Error(RemoteProtocolError):
+    """A text, or the reason of a Close frame, is not UTF-8 (RFC 6455 section 8.1): received, or about to be
+    sent."""
+
+    code = -660
+    name = "CHTTP_E_WS_UTF8"
+
+
+class WsCloseFrameError(RemoteProtocolError):
+    """A Close frame has half a code, or one that nobody may send (RFC 6455 sections 5.5.1, 7.4)."""
+
+    code = -661
+    name = "CHTTP_E_WS_CLOSE_FRAME"
+
+
+class WsFrameTooLargeError(RemoteProtocolError):
+    """A frame is larger than `max_frame` of chttp_websocket."""
+
+    code = -662
+    name = "CHTTP_E_WS_FRAME_TOO_LARGE"
+
+
+class WsMessageTooLargeError(RemoteProtocolError):
+    """A message is larger than `max_message` of chttp_websocket, decompressed where it is compressed."""
+
+    code = -663
+    name = "CHTTP_E_WS_MESSAGE_TOO_LARGE"
+
+
+class WsDeflateError(RemoteProtocolError):
+    """Compressed data cannot be inflated (RFC 7692 section 7.2.2)."""
+
+    code = -664
+    name = "CHTTP_E_WS_DEFLATE"
+
+
+class WsAbnormalError(RemoteProtocolError):
+    """The connection ended without a Close frame: what browsers call 1006 (RFC 6455 section 7.1.5)."""
+
+    code = -665
+    name = "CHTTP_E_WS_ABNORMAL"
+
+
 class PoolTimeout(TimeoutException):
     """No connection became free in time."""
 
@@ -737,6 +862,20 @@ class PingTimeout(TimeoutException):
 
     code = -709
     name = "CHTTP_E_TIMEOUT_PING"
+
+
+class PongTimeout(TimeoutException):
+    """Nothing came from the server of a WebSocket after a PING."""
+
+    code = -710
+    name = "CHTTP_E_TIMEOUT_PONG"
+
+
+class CloseTimeout(TimeoutException):
+    """The server of a WebSocket did not answer our Close frame in time."""
+
+    code = -711
+    name = "CHTTP_E_TIMEOUT_CLOSE"
 
 
 class ExchangeCancelledError(NetworkError):
@@ -911,6 +1050,21 @@ BY_CODE: dict[int, type[RequestError]] = {
     -645: H2NotSpokenError,
     -646: H2UnsendableError,
     -647: H2NoExtendedConnectError,
+    -651: WsAcceptError,
+    -652: WsExtensionError,
+    -653: WsProtocolError,
+    -654: WsMaskedError,
+    -655: WsReservedBitError,
+    -656: WsOpcodeError,
+    -657: WsControlFrameError,
+    -658: WsFragmentError,
+    -659: WsLengthError,
+    -660: WsUtf8Error,
+    -661: WsCloseFrameError,
+    -662: WsFrameTooLargeError,
+    -663: WsMessageTooLargeError,
+    -664: WsDeflateError,
+    -665: WsAbnormalError,
     -701: PoolTimeout,
     -702: DNSTimeout,
     -703: ConnectTimeout,
@@ -920,6 +1074,8 @@ BY_CODE: dict[int, type[RequestError]] = {
     -707: ReadTimeout,
     -708: TotalTimeout,
     -709: PingTimeout,
+    -710: PongTimeout,
+    -711: CloseTimeout,
     -801: ExchangeCancelledError,
     -802: EngineClosedError,
     -803: ConnectionLostError,

@@ -85,6 +85,21 @@ E_H2_FLOOD: Final = -644
 E_H2_NOT_SPOKEN: Final = -645
 E_H2_UNSENDABLE: Final = -646
 E_H2_NO_EXTENDED_CONNECT: Final = -647
+E_WS_ACCEPT: Final = -651
+E_WS_EXTENSION: Final = -652
+E_WS_PROTOCOL: Final = -653
+E_WS_MASKED: Final = -654
+E_WS_RESERVED_BIT: Final = -655
+E_WS_OPCODE: Final = -656
+E_WS_CONTROL_FRAME: Final = -657
+E_WS_FRAGMENT: Final = -658
+E_WS_LENGTH: Final = -659
+E_WS_UTF8: Final = -660
+E_WS_CLOSE_FRAME: Final = -661
+E_WS_FRAME_TOO_LARGE: Final = -662
+E_WS_MESSAGE_TOO_LARGE: Final = -663
+E_WS_DEFLATE: Final = -664
+E_WS_ABNORMAL: Final = -665
 E_TIMEOUT_POOL: Final = -701
 E_TIMEOUT_DNS: Final = -702
 E_TIMEOUT_CONNECT: Final = -703
@@ -94,6 +109,8 @@ E_TIMEOUT_FIRST_BYTE: Final = -706
 E_TIMEOUT_READ: Final = -707
 E_TIMEOUT_TOTAL: Final = -708
 E_TIMEOUT_PING: Final = -709
+E_TIMEOUT_PONG: Final = -710
+E_TIMEOUT_CLOSE: Final = -711
 E_CANCELLED: Final = -801
 E_ENGINE_CLOSED: Final = -802
 E_CONNECTION_LOST: Final = -803
@@ -244,12 +261,18 @@ EV_STREAM_END: Final = 11
 EV_STREAM_TLS: Final = 12
 EV_WATCH: Final = 20
 EV_TIMER: Final = 21
+EV_WS_OPEN: Final = 23
+EV_WS_MESSAGE: Final = 24
+EV_WS_PING: Final = 25
+EV_WS_PONG: Final = 26
+EV_WS_CLOSE: Final = 27
 EV_TASK: Final = 22
 EF_TERMINAL: Final = 1
 EF_COPIED: Final = 2
 EF_TUNNEL: Final = 4
 EF_REUSED: Final = 8
 EF_PARTIAL: Final = 16
+EF_FIN: Final = 32
 REQ_COLLECT: Final = 1
 REQ_STREAM_BODY: Final = 2
 REQ_FILE_BODY: Final = 4
@@ -258,6 +281,7 @@ REQ_CLOSE: Final = 16
 REQ_RAW: Final = 32
 REQ_HTTP1: Final = 64
 REQ_HTTP2: Final = 128
+REQ_WEBSOCKET: Final = 256
 LENGTH_UNKNOWN: Final = 18446744073709551615
 UNLIMITED: Final = 18446744073709551615
 NUL_TERMINATED: Final = 18446744073709551615
@@ -271,11 +295,35 @@ STRUCT_TLS_INFO: Final = 7
 STRUCT_MOCK_STEP: Final = 8
 STRUCT_MOCK_RECORD: Final = 9
 STRUCT_SUBMISSION: Final = 10
+STRUCT_WEBSOCKET: Final = 11
 VERSION: Final = 1000
 WATCH_READ: Final = 1
 WATCH_WRITE: Final = 2
 WATCH_HANGUP: Final = 4
 WATCH_ONCE: Final = 256
+OPT_WS_MAX_MESSAGE: Final = 70
+OPT_WS_MAX_FRAME: Final = 71
+OPT_WS_DEFLATE: Final = 72
+OPT_WS_DEFLATE_MIN: Final = 73
+OPT_WS_HEARTBEAT_NS: Final = 74
+OPT_WS_PONG_TIMEOUT_NS: Final = 75
+OPT_WS_CLOSE_TIMEOUT_NS: Final = 76
+WS_FRAGMENTS: Final = 1
+WS_CONTROL: Final = 2
+WS_MANUAL_PONG: Final = 4
+WS_DEFLATE: Final = 8
+WS_NO_DEFLATE: Final = 16
+WS_CLIENT_NO_TAKEOVER: Final = 32
+WS_SERVER_NO_TAKEOVER: Final = 64
+WS_CONTINUATION: Final = 0
+WS_TEXT: Final = 1
+WS_BINARY: Final = 2
+WS_MORE: Final = 1
+WS_PLAIN: Final = 2
+WS_NO_STATUS: Final = 1005
+WS_AGREED_DEFLATE: Final = 1
+WS_AGREED_CLIENT_NO_TAKEOVER: Final = 2
+WS_AGREED_SERVER_NO_TAKEOVER: Final = 4
 
 STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "option": (
@@ -347,6 +395,19 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("value", "P"),
         ("value_len", "N"),
     ),
+    "websocket": (
+        ("size", "I"),
+        ("flags", "I"),
+        ("protocols", "P"),
+        ("protocols_len", "N"),
+        ("max_message", "Q"),
+        ("max_frame", "Q"),
+        ("heartbeat_ns", "Q"),
+        ("pong_timeout_ns", "Q"),
+        ("close_timeout_ns", "Q"),
+        ("client_window_bits", "I"),
+        ("server_window_bits", "I"),
+    ),
     "request": (
         ("size", "I"),
         ("flags", "I"),
@@ -388,6 +449,7 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("interface_len", "N"),
         ("protocol", "P"),
         ("protocol_len", "N"),
+        ("websocket", "P"),
     ),
     "log_record": (
         ("size", "I"),
@@ -537,4 +599,8 @@ FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "version_string": ("P", ""),
     "watch_fd": ("i", "PPiIQPP"),
     "watch_modify": ("i", "PQIP"),
+    "ws_send": ("i", "PQIIPN"),
+    "ws_ping": ("i", "PQPN"),
+    "ws_pong": ("i", "PQPN"),
+    "ws_close": ("i", "PQIPNP"),
 }

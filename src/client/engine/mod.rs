@@ -15,6 +15,7 @@ pub mod run;
 mod sources;
 mod standby;
 mod waiting;
+mod websocket;
 
 use super::dialer::{Dialer, Names};
 use super::dispatch::Submission;
@@ -310,6 +311,9 @@ impl<B: Backend> Engine<B> {
             if matches!(request.body, Source::Stream) {
                 gate.open();
                 gate.set_trailers(request.head.body == BodyLen::Unknown);
+                if request.websocket.is_some() {
+                    gate.take_messages();
+                }
             }
             let submission = Submission { xid, request, queue: queue.clone(), gate };
             if count == 1 {
@@ -360,7 +364,7 @@ impl<B: Backend> Engine<B> {
     /// Give a streamed upload its next piece; the bytes are copied. None are taken when none are left here.
     pub fn write(&self, xid: u64, bytes: &[u8]) -> Result<(), i32> {
         let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
-        if !gate.is_open() {
+        if !gate.is_open() || gate.takes_messages() {
             return Err(e::CHTTP_E_BAD_STATE);
         }
         // Before it is booked: what there is no memory for was not taken.
@@ -380,7 +384,8 @@ impl<B: Backend> Engine<B> {
     /// End a streamed upload: `piece` is `End` or `Trailers`.
     pub fn end_body(&self, xid: u64, piece: Piece) -> Result<(), i32> {
         let gate = self.ids.gate(xid).ok_or(e::CHTTP_E_NOT_FOUND)?;
-        if matches!(piece, Piece::Trailers(_)) && !gate.takes_trailers() || !gate.shut() {
+        let no_place = matches!(piece, Piece::Trailers(_)) && !gate.takes_trailers();
+        if no_place || gate.takes_messages() || !gate.shut() {
             return Err(e::CHTTP_E_BAD_STATE);
         }
         self.post(Mail::Write(xid, piece));

@@ -139,8 +139,13 @@ pub fn trailers_block(block: &[u8]) -> Result<Vec<u8>, Invalid> {
     encode_trailers(Lines { rest: block })
 }
 
+/// The fields of a block, as [`encode_block`] takes it.
+pub fn lines(block: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    Lines { rest: block }
+}
+
 /// A field, or a line that is none.
-type Line<'a> = Result<(&'a [u8], &'a [u8]), &'a [u8]>;
+pub type Line<'a> = Result<(&'a [u8], &'a [u8]), &'a [u8]>;
 
 /// The lines of a block.
 #[derive(Clone)]

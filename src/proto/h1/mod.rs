@@ -361,8 +361,15 @@ impl H1 {
                         }
                     }
                 }
-                State::UntilClose | State::Tunnel => {
+                State::UntilClose => {
                     let n = deliver(at, u64::MAX, input, stream, sink);
+                    if n == 0 {
+                        return Ok(at);
+                    }
+                    at += n;
+                }
+                State::Tunnel => {
+                    let n = sink.stream(stream, Data::Input(at..input.len()));
                     if n == 0 {
                         return Ok(at);
                     }
