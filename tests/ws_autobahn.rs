@@ -237,8 +237,11 @@ fn fragmentation() -> Vec<Case> {
     cases
 }
 
-/// Valid and invalid sequences of UTF-8, as the list has them from 6.5 on. `true`: valid.
-fn sequences() -> Vec<(u32, Vec<(bool, Vec<u8>)>)> {
+/// Bytes, and whether they are UTF-8.
+type Sequence = (bool, Vec<u8>);
+
+/// Valid and invalid sequences of UTF-8, by their group of the list from 6.5 on.
+fn sequences() -> Vec<(u32, Vec<Sequence>)> {
     let ok = |hex: &str| (true, bytes(hex));
     let no = |hex: &str| (false, bytes(hex));
     let sentence = "Hello-µ@ßöäüàá-UTF-8!!";
@@ -600,7 +603,7 @@ fn agreements() -> [Agreed; 7] {
     ]
 }
 
-fn compression(run: &mut dyn FnMut(String, &Agreed, usize, (usize, usize))) {
+fn compression(mut run: impl FnMut(String, &Agreed, usize, (usize, usize))) {
     let agreements = agreements();
     for data in 0..5 {
         for (i, size) in SIZES.into_iter().enumerate() {
@@ -655,7 +658,7 @@ fn cases_9_and_10_bulk() {
 
 #[test]
 fn cases_12_and_13_compression() {
-    compression(&mut |number, agreed, data, size| compressed(&number, agreed, data, size));
+    compression(|number, agreed, data, size| compressed(&number, agreed, data, size));
 }
 
 /// How many cases each group of the list has.
@@ -722,7 +725,7 @@ const LIST: &[(&str, usize)] = &[
 #[test]
 fn no_number_of_the_list_is_missing() {
     let mut ours: Vec<String> = uncompressed().into_iter().map(|case| case.number).collect();
-    compression(&mut |number, _, _, _| ours.push(number));
+    compression(|number, _, _, _| ours.push(number));
     let listed: BTreeSet<String> =
         LIST.iter().flat_map(|(group, count)| (1..=*count).map(move |i| format!("{group}.{i}"))).collect();
     assert_eq!(listed.len(), 517);
