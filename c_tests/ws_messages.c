@@ -164,7 +164,9 @@ static void ends(chttp_engine *engine, chttp_queue *queue)
     expect_done(queue, CHTTP_E_TIMEOUT_CLOSE, 0);
     settings = (chttp_websocket){.size = sizeof settings, .heartbeat_ns = 20 * MS_NS, .pong_timeout_ns = 20 * MS_NS};
     xid = open_ws(engine, queue, "/ws", &settings, "");
-    say(engine, xid, "mute");
+    /* On a slow machine the answer to a PING may have been too late already. */
+    int32_t code = chttp_ws_send(engine, xid, CHTTP_WS_TEXT, 0, "mute", 4);
+    CHECK(code == 0 || code == CHTTP_E_NOT_FOUND);
     expect_done(queue, CHTTP_E_TIMEOUT_PONG, 0);
     /* Too much. */
     settings = (chttp_websocket){.size = sizeof settings, .max_message = 4};
