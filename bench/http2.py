@@ -3,6 +3,9 @@
 streams: 1,000 requests at once, to a server that allows 10 streams on a connection and takes 20 ms for an answer; both
 versions may open as many connections. distance: 100 MB through a proxy that holds every byte back for 50 ms in each direction,
 with the default options. The figure is time, start to end with connecting; rounds are interleaved, figures are medians.
+
+With --load instead: 100,000 requests over one connection of 100 streams, and over ten of 10, to nginx, to nginx that is told
+to reload all the time (GOAWAY), and to nghttpd. Any error ends it.
 """
 
 from __future__ import annotations
@@ -12,15 +15,20 @@ import asyncio
 import collections
 import json
 import multiprocessing
+import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import run
 
+LOAD = 100_000
+RELOAD_S = 0.3
 AT_ONCE = 1000
 ALLOWED = 10
 ANSWER_S = 0.02
@@ -121,13 +129,55 @@ def once(port: int, path: str, h2: bool, args: argparse.Namespace, more: list[st
     return float(result["sec"])
 
 
+def under_load(args: argparse.Namespace) -> None:
+    one, two, behind, slow = (run.free_port() for _ in range(4))
+    with tempfile.TemporaryDirectory(prefix="chttpcore-bench-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        (directory / "small").write_bytes(b"x" * 100)
+        nginx = run.start_nginx(
+            directory, CONF.format(dir=name, allowed=128, slow=slow, one=one, two=two), args.server_cpu
+        )
+        nghttpd = subprocess.Popen(["nghttpd", "--no-tls", "-d", name, str(behind)])
+        while socket.socket().connect_ex(("127.0.0.1", behind)) != 0:
+            time.sleep(0.01)
+        over = threading.Event()
+
+        def reload() -> None:
+            while not over.wait(RELOAD_S):
+                nginx.send_signal(signal.SIGHUP)
+
+        reloading = threading.Thread(target=reload)
+        try:
+            print("| | connections x streams | seconds |\n|---|---|--:|")
+            for title, port in (("nghttpd", behind), ("nginx", two), ("nginx, reloading", two)):
+                if title != "nginx" and port == two:
+                    reloading.start()
+                for connections in (1, 10):
+                    streams = 100 // connections
+                    more = ["--mode", "get", "--requests", str(LOAD), "--conns", str(connections)]
+                    seconds = once(port, "/small", True, args, [*more, "--streams", str(streams)])
+                    print(f"| {title} | {connections} x {streams} | {seconds:.2f} |", flush=True)
+        finally:
+            over.set()
+            if reloading.is_alive():
+                reloading.join()
+            for server in (nginx, nghttpd):
+                server.terminate()
+                server.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reps", type=int, default=7)
     parser.add_argument("--drive", default="caller", choices=("caller", "thread"))
     parser.add_argument("--client-cpu", type=int, default=1)
     parser.add_argument("--server-cpu", type=int, default=0)
+    parser.add_argument("--load", action="store_true")
     args = parser.parse_args()
+    if args.load:
+        under_load(args)
+        return
     one, two, slow, far_one, far_two = (run.free_port() for _ in range(5))
     with tempfile.TemporaryDirectory(prefix="chttpcore-bench-") as name:
         directory = Path(name)

@@ -9,6 +9,52 @@ use chttpcore::net::backend::mock::Script;
 use chttpcore::pool::Http;
 use client::*;
 use h2_support::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// What the thread of a test has taken and not given back, and the most of it: the whole client runs on it.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+    static MOST: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count(bytes: i64) {
+    let live = LIVE.get() + bytes;
+    LIVE.set(live);
+    MOST.set(MOST.get().max(live));
+}
+
+// SAFETY: everything is the system allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: the caller's promise, here and below.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+/// What a hostile server may cost, beside what the script says and the record of it: several copies on its way.
+const MEMORY: i64 = 4 << 20;
+const COPIES: i64 = 6;
+
+/// How much more memory than before was in use at a time while `act` was running.
+fn most_of(act: impl FnOnce()) -> i64 {
+    let before = LIVE.get();
+    MOST.set(before);
+    act();
+    MOST.get() - before
+}
 
 fn get2() -> Ask {
     Ask { http: Http::Two, ..get() }
@@ -35,7 +81,11 @@ fn stream_fails(name: &str, words: Vec<u8>, code: i32) {
     let small = words.len() < 10_000;
     for every in if small { [usize::MAX, 1, 7] } else { [usize::MAX, 5_000, 20_001] } {
         let mut w = World::serving(saying(words.clone(), every));
-        let log = w.run(&get2());
+        let most = most_of(|| {
+            w.run(&get2());
+        });
+        assert!(most < MEMORY + COPIES * words.len() as i64, "{name}: {most} bytes for {}", words.len());
+        let log = w.logs.values().next().unwrap();
         assert_eq!(log.code(), code, "{name}: {:?}", log.end);
         w.run(&get2()).assert_ok(200, b"hi");
         assert_eq!(w.opened(), 1, "{name}: the connection stays");
@@ -50,8 +100,11 @@ fn connection_fails(name: &str, words: Vec<u8>, code: i32, said: Option<u32>) {
         w.then(saying(words.clone(), every));
         w.net.listen(inet("127.0.0.1:80")).always(each(hello(&[]), |stream| ok(stream, b"hi")));
         let both = [w.submit(&get2()), w.submit(&get2())];
-        w.until(|w| w.logs[&both[0]].end.is_some());
-        w.settle();
+        let most = most_of(|| {
+            w.until(|w| w.logs[&both[0]].end.is_some());
+            w.settle();
+        });
+        assert!(most < MEMORY + COPIES * words.len() as i64, "{name}: {most} bytes for {}", words.len());
         let log = w.log(both[0]);
         assert_eq!(log.code(), code, "{name}: {:?}", log.end);
         assert_eq!(w.pool().0, 0, "{name}: the connection is gone");
@@ -205,6 +258,14 @@ fn limits_of_heads_name_themselves() {
     stream_fails("a large head", long(8, 50_000), e::CHTTP_E_HEAD_TOO_LARGE);
     stream_fails("many fields", long(5_500, 1), e::CHTTP_E_TOO_MANY_FIELDS);
     stream_fails("a much larger head", long(13, 50_000), e::CHTTP_E_H2_MESSAGE);
+    // An entry of 4 KB in the table, and 12,000 references to it.
+    let entry = [
+        &[0x88, 0x40, 1, b'a', 0x7f, 0x80 | ((3900 - 127) % 128) as u8, ((3900 - 127) / 128) as u8][..],
+        &[b'x'; 3900],
+    ];
+    let bomb = [&entry.concat()[..], &[0xbe; 12_000]].concat();
+    let bomb = frame(HEADERS, END_HEADERS | END_STREAM, 1, &bomb);
+    connection_fails("a bomb of references", bomb, e::CHTTP_E_H2_FLOOD, Some(ENHANCE_YOUR_CALM));
     connection_fails("a monstrous head", long(80, 50_000), e::CHTTP_E_H2_FLOOD, Some(ENHANCE_YOUR_CALM));
 }
 

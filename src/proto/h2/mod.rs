@@ -296,6 +296,11 @@ impl H2 {
                     sink.failed(s, fault);
                 }
             }
+            Told::Reset(_) if self.over.is_some() => {}
+            Told::Reset(code) => {
+                self.forget(key);
+                sink.failed(s, Fault::StreamReset(code));
+            }
             Told::Broken(fault) => {
                 if let Some(mut stream) = self.forget(key) {
                     stream.send.send_reset(Reason::CANCEL);

@@ -44,6 +44,8 @@ pub enum Told {
     /// The peer has closed its side of a tunnel, and ours is open.
     HalfClosed,
     Failed(::h2::Error),
+    /// The peer gave a half-closed tunnel up; or the connection has ended, which is told elsewhere.
+    Reset(u32),
     /// It breaks a limit of ours.
     Broken(Fault),
 }
@@ -189,7 +191,7 @@ impl Stream {
             }
             return match self.send.poll_reset(cx) {
                 Poll::Pending => Told::Pending,
-                Poll::Ready(Ok(reason)) => Told::Broken(Fault::StreamReset(reason.into())),
+                Poll::Ready(Ok(reason)) => Told::Reset(reason.into()),
                 Poll::Ready(Err(e)) => Told::Failed(e),
             };
         }
