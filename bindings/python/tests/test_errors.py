@@ -51,7 +51,7 @@ def test_reset(url: str) -> None:
         (Timeout(read=0.05), c_http_core.ReadTimeout),
         (Timeout(first_byte=0.05), c_http_core.FirstByteTimeout),
         (Timeout(total=0.05), c_http_core.TotalTimeout),
-        (0.05, c_http_core.ReadTimeout),
+        (0.5, c_http_core.ReadTimeout),
     ],
 )
 def test_timeouts(url: str, timeout: Any, error: type[Exception]) -> None:
