@@ -43,13 +43,16 @@ from ._errors import (
     TimeoutException,
     TLSError,
     TransportError,
+    WebSocketClosed,
 )
 from ._headers import Headers
 from ._response import AsyncStreamResponse, Connection, Response, StreamResponse, Timing, TLSInfo
+from ._websocket import AsyncWebSocket, WebSocket
 
 __all__ = [
     "AsyncClient",
     "AsyncStreamResponse",
+    "AsyncWebSocket",
     "Client",
     "ConnectError",
     "ConnectTimeout",
@@ -85,6 +88,8 @@ __all__ = [
     "TotalTimeout",
     "TransportError",
     "UnsupportedProtocol",
+    "WebSocket",
+    "WebSocketClosed",
     "WriteTimeout",
     "__version__",
     "errors",

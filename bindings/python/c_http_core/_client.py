@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ._async import AsyncEngine, engine_here
 from ._codes import EngineClosedError
@@ -14,9 +14,10 @@ from ._engine import Engine, making
 from ._exchange import Exchange
 from ._ffi import lib, text_at
 from ._headers import Headers, HeaderTypes
-from ._request import Defaults, ParamTypes, RequestOptions, full_url, prepare
+from ._request import Defaults, Opening, ParamTypes, RequestOptions, full_url, prepare
 from ._response import AsyncStreamResponse, Response, StreamResponse
 from ._sync import SyncEngine
+from ._websocket import AsyncWebSocket, WebSocket, WebSocketExchange, WebSocketOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -126,6 +127,14 @@ class BaseClient:
         engine.submit(prepared, exchange, collect)
         return exchange
 
+    def _open(self, engine: Engine, url: str, options: WebSocketOptions, opening: Opening) -> WebSocketExchange:
+        """Send the handshake of a WebSocket on its way."""
+        # Its options are those of a request, but for ones that it does not have.
+        prepared = prepare(self._defaults, "", url, cast(RequestOptions, options), opening)
+        exchange = WebSocketExchange(engine, prepared.url.decode())
+        engine.submit(prepared, exchange, False)
+        return exchange
+
     def _check_open(self) -> None:
         if self._closed:
             raise EngineClosedError("the client was closed")
@@ -189,6 +198,18 @@ class Client(BaseClient):
         except BaseException:
             engine.abandon(exchange)
             raise
+
+    def websocket(self, url: str, **options: Unpack[WebSocketOptions]) -> WebSocket:
+        """A WebSocket, which a `with` statement opens and closes:
+
+            with client.websocket("wss://example.com/chat") as socket:
+                socket.send("hello")
+                for message in socket:
+                    print(message)
+
+        See `WebSocketOptions`. The URL begins with ws or wss, or http or https, which is the same.
+        """
+        return WebSocket(lambda opening, options: self._open(self._get_engine(), url, options, opening), options)
 
     def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         return self._request("GET", url, options)
@@ -292,6 +313,18 @@ class AsyncClient(BaseClient):
         except BaseException:
             engine.abandon(exchange)
             raise
+
+    def websocket(self, url: str, **options: Unpack[WebSocketOptions]) -> AsyncWebSocket:
+        """A WebSocket, which an `async with` statement opens and closes:
+
+            async with client.websocket("wss://example.com/chat") as socket:
+                await socket.send("hello")
+                async for message in socket:
+                    print(message)
+
+        See `WebSocketOptions`. The URL begins with ws or wss, or http or https, which is the same.
+        """
+        return AsyncWebSocket(lambda opening, options: self._open(self._get_engine(), url, options, opening), options)
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
         return await self._request("GET", url, options)

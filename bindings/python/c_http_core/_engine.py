@@ -33,6 +33,10 @@ BATCH = 256
 # copies up to 64 KiB all the same, and borrows what is larger.
 COPIED = 4096
 STATS = layout("stats")
+WEBSOCKET = layout("websocket")
+ALIGNMENT = 8
+# The fields of a request behind those that stand in the order of `Tail`.
+LAST = fields("request")[fields("request").index("interface_len") + 1 :]
 
 
 def let_go(engine: int, queue: int) -> None:
@@ -137,7 +141,7 @@ class Engine:
                 token,
                 at,
                 len(url),
-                0 if flags & c.REQ_RAW else a,
+                a if method else 0,
                 len(method),
                 b if target else 0,
                 len(target),
@@ -281,7 +285,8 @@ class Engine:
 
 
 def room_for(tail: Tail) -> int:
-    return sum(len(text or b"\0") for text in (tail.unix_path, tail.connect_to, tail.local_address, tail.interface))
+    room = sum(len(text or b"\0") for text in (tail.unix_path, tail.connect_to, tail.local_address, tail.interface))
+    return room if tail.websocket is None else room + ALIGNMENT + WEBSOCKET.size + len(tail.websocket.protocols)
 
 
 def place_tail(tail: Tail, address: int) -> tuple[tuple[int, ...], bytes]:
@@ -300,7 +305,15 @@ def place_tail(tail: Tail, address: int) -> tuple[tuple[int, ...], bytes]:
         text(value) for value in (tail.unix_path, tail.connect_to, tail.local_address, tail.interface)
     )
     tls = 0 if tail.tls is None else tail.tls.address
-    return (*unix, tail.recv_credit, tail.collect_max, *tail.timeouts, tls, *connect, *local, *interface), bytes(more)
+    last = dict.fromkeys(LAST, 0)
+    if tail.websocket is not None:
+        flags, protocols, *numbers = tail.websocket
+        more += bytes(-(address + len(more)) % ALIGNMENT)
+        last["websocket"] = address + len(more)
+        at = last["websocket"] + WEBSOCKET.size if protocols else 0
+        more += WEBSOCKET.pack(WEBSOCKET.size, flags, at, len(protocols), *numbers, 0, 0) + protocols
+    texts = (*connect, *local, *interface)
+    return (*unix, tail.recv_credit, tail.collect_max, *tail.timeouts, tls, *texts, *last.values()), bytes(more)
 
 
 class Making:

@@ -55,6 +55,19 @@ class StreamError(RuntimeError):
     """A body was read in a way in which it cannot be."""
 
 
+class WebSocketClosed(StreamError):
+    """A WebSocket was closed, in due form, by the server or on our side."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"the WebSocket was closed: {code} {reason}".rstrip())
+        #: Of the server's Close frame (RFC 6455 section 7.4); 1005 if it gave none, or there was no frame.
+        self.code = code
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[WebSocketClosed], tuple[int, str]]:
+        return type(self), (self.code, self.reason)
+
+
 class StreamConsumed(StreamError):
     """The body was read before, piece by piece, and is not kept."""
 

@@ -23,9 +23,8 @@ def layout(name: str, until: str = "") -> struct.Struct:
 
 EVENT: Final = layout("event")
 FIELD: Final = layout("field")
-# As far as it is used here, and what most requests need; the size that is written into them tells the library that the
-# rest is zero.
-REQUEST: Final = layout("request", until="protocol")
+REQUEST: Final = layout("request")
+# What most requests need; the size that is written into it tells the library that the rest is zero.
 REQUEST_SHORT: Final = layout("request", until="unix_path")
 SUBMISSION: Final = layout("submission")
 # Two places for what the library hands out.

@@ -12,7 +12,7 @@ from ._body import Body, Content, Data, FileBody, as_body, encode_form, encode_j
 from ._config import UNSET, Path, Timeout, TimeoutTypes, TLSContext, Unset
 from ._headers import Headers, HeaderTypes
 
-__all__ = ["METHODS", "Defaults", "Prepared", "RequestOptions", "full_url", "prepare"]
+__all__ = ["METHODS", "Defaults", "Opening", "Prepared", "RequestOptions", "full_url", "prepare"]
 
 ParamTypes = Union[Data, str]
 
@@ -81,6 +81,18 @@ class Prepared(NamedTuple):
     tail: Tail | None
 
 
+class Opening(NamedTuple):
+    """What is wanted of a WebSocket: the fields of chttp_websocket that we use, but for the first."""
+
+    flags: int
+    protocols: bytes
+    max_message: int
+    max_frame: int
+    heartbeat_ns: int
+    pong_timeout_ns: int
+    close_timeout_ns: int
+
+
 class Tail(NamedTuple):
     """Fields of a request that few need."""
 
@@ -92,6 +104,7 @@ class Tail(NamedTuple):
     connect_to: bytes | None
     local_address: bytes | None
     interface: bytes | None
+    websocket: Opening | None = None
 
 
 NO_TIMES = (0,) * len(Timeout.ORDER)
@@ -103,7 +116,9 @@ RARE = frozenset(
 )
 
 
-def prepare(defaults: Defaults, method: str, url: str, options: RequestOptions) -> Prepared:
+def prepare(
+    defaults: Defaults, method: str, url: str, options: RequestOptions, websocket: Opening | None = None
+) -> Prepared:
     url = full_url(defaults, url, options.get("params"))
     headers, body, flags, length = defaults.headers, None, 0, 0
     if options:
@@ -134,7 +149,9 @@ def prepare(defaults: Defaults, method: str, url: str, options: RequestOptions) 
             flags |= c.REQ_STREAM_BODY
             announced = headers.get("content-length", "")
             length = int(announced) if announced.isdecimal() else c.LENGTH_UNKNOWN
-    needed = defaults.tls is not None or not RARE.isdisjoint(options)
+    if websocket is not None:
+        flags |= c.REQ_WEBSOCKET
+    needed = websocket is not None or defaults.tls is not None or not RARE.isdisjoint(options)
     return Prepared(
         METHODS.get(method) or method.encode(),
         url.encode(),
@@ -143,7 +160,7 @@ def prepare(defaults: Defaults, method: str, url: str, options: RequestOptions) 
         flags,
         body,
         length,
-        tail_of(defaults, options) if needed else None,
+        tail_of(defaults, options, websocket) if needed else None,
     )
 
 
@@ -164,7 +181,7 @@ def body_of(options: RequestOptions) -> tuple[Body, str]:
     return as_body(options["content"]), ""
 
 
-def tail_of(defaults: Defaults, options: RequestOptions) -> Tail:
+def tail_of(defaults: Defaults, options: RequestOptions, websocket: Opening | None) -> Tail:
     timeout = options.get("timeout", UNSET)
     unix = options.get("unix_socket")
     return Tail(
@@ -176,6 +193,7 @@ def tail_of(defaults: Defaults, options: RequestOptions) -> Tail:
         encoded(options.get("connect_to")),
         encoded(options.get("local_address")),
         encoded(options.get("interface")),
+        websocket,
     )
 
 

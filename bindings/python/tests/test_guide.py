@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import LONG, ROOT, TLSServers, python
+from websocket_server import Peer
 
 DOCUMENTS = ("docs/python-guide.md", "bindings/python/README.md", "README.md")
 PROGRAMS = [
@@ -18,9 +20,18 @@ PROGRAMS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def websocket_url() -> Iterator[str]:
+    """A server that speaks "chat" with who offers it."""
+    peer = Peer(subprotocols=["chat"], select_subprotocol=lambda _, offered: "chat" if "chat" in offered else None)
+    yield peer.url
+    peer.stop()
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_program(program: str, url: str, tls_servers: TLSServers, tmp_path: Path) -> None:
+def test_program(program: str, url: str, websocket_url: str, tls_servers: TLSServers, tmp_path: Path) -> None:
     for named, real in (
+        ("ws://127.0.0.1:8001/", websocket_url),
         ("http://127.0.0.1:8000", url),
         ("127.0.0.1:8000", url.removeprefix("http://")),
         ('"127.0.0.1", 8000', f'"127.0.0.1", {url.rpartition(":")[2]}'),
