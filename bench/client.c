@@ -1,11 +1,12 @@
 /* Benchmark client: the library behind the command line of the harness that runs the peers.
  *
- *   client --url U --mode get|churn|download|upload|idle --conns N --streams S --seconds T --warmup W
+ *   client --url U --mode get|churn|download|upload|idle|sse --conns N --streams S --seconds T --warmup W
  *          [--h2] [--drive thread|caller] [--via fd|wait] [--requests N] [--upload-bytes N] [--ca PEM] [--resume]
  *
  * get: N x S requests always in flight. churn: the same, a new connection for each. download: a body, delivered piece by
  * piece. upload: a POST of --upload-bytes out of memory. idle: N connections are asked for at once, used by N requests in
- * flight at once, and kept; memory is looked at a second later. The last line on stdout is a JSON object. --requests ends
+ * flight at once, and kept; memory is looked at a second later. sse: N x S streams of events, each asked for anew when it
+ * ends; what is counted are events, whose type and id are looked at. The last line on stdout is a JSON object. --requests ends
  * a run by count instead of by time; then `counters` says what a request cost in system calls, and `rss` how memory went.
  *
  * --h2: HTTP/2, without TLS by prior knowledge, and up to S streams on a connection; else HTTP/1.1.
@@ -126,9 +127,15 @@ static unsigned handle(chttp_event *events, int n) {
     for (int i = 0; i < n; i++) {
         chttp_event *e = &events[i];
         run.bytes += e->len;
+        if (e->kind == CHTTP_EV_SSE) {
+            chttp_sse_event fields;
+            if (chttp_sse_fields(e, &fields, sizeof fields) != 0 || fields.event_type_len == 0) run.errors++;
+            run.n++;
+            continue;
+        }
         if (!(e->flags & CHTTP_EF_TERMINAL)) continue;
         ended++;
-        run.n++;
+        run.n += request.sse == NULL;
         if (e->error || e->arg != 200) {
             char text[512] = "";
             if (e->error && e->obj) chttp_error_message(e->obj, text, sizeof text);
@@ -178,7 +185,7 @@ static void parse(int argc, char **argv) {
         }
     }
     if (!args.url) {
-        fprintf(stderr, "usage: client --url U --mode get|churn|download|upload|idle ...\n");
+        fprintf(stderr, "usage: client --url U --mode get|churn|download|upload|idle|sse ...\n");
         exit(2);
     }
 }
@@ -279,6 +286,10 @@ int main(int argc, char **argv) {
     } else if (!strcmp(args.mode, "idle")) {
         idle();
         return 0;
+    } else if (!strcmp(args.mode, "sse")) {
+        static const chttp_sse once = {.size = sizeof once, .flags = CHTTP_SSE_NO_RECONNECT};
+        request.flags = CHTTP_REQ_SSE;
+        request.sse = &once;
     } else if (strcmp(args.mode, "get")) {
         fprintf(stderr, "unsupported mode %s\n", args.mode);
         return 2;

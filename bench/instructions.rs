@@ -3,8 +3,10 @@
 //!
 //! A request here is what it is in the C interface: URL and head are checked and encoded, the request is submitted, one
 //! drain brings the RESPONSE event, and the event is released. The network's own work is counted too. A third number of 2
-//! speaks HTTP/2; one of 6455 counts messages of a WebSocket that sends them back, instead of requests.
+//! speaks HTTP/2; one of 6455 counts messages of a WebSocket that sends them back, and one of 3 events of a stream (44 bytes
+//! each), instead of requests.
 
+use chttpcore::client::events::Sse;
 use chttpcore::client::upload::Source;
 use chttpcore::client::websocket::{Frame, Setup};
 use chttpcore::client::{Engine, Request, Settings};
@@ -25,6 +27,9 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse::<usize>().ok());
     let (requests, in_flight) = (numbers.next().unwrap_or(1000), numbers.next().unwrap_or(1));
     let version = numbers.next();
+    if version == Some(3) {
+        return events(requests);
+    }
     if version == Some(6455) {
         return echoes(requests, in_flight);
     }
@@ -106,6 +111,34 @@ fn echoes(messages: usize, sockets: usize) {
     engine.stop(true);
 }
 
+/// One stream of events.
+fn events(count: usize) {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    let body: String =
+        (0..count).map(|n| format!("id: {n:05}\ndata: {{\"n\":{n:06},\"some\":\"text\"}}\n\n")).collect();
+    let net = MockNet::new();
+    net.set_recording(false);
+    let script = Script::new().expect_head().send([head, &body].concat()).fin();
+    net.listen(Address::Inet("127.0.0.1:80".parse().expect("an address"))).always(script);
+    let settings = Settings { own_thread: false, ..Settings::default() };
+    let engine = Engine::new(settings, net.backend()).expect("an engine");
+    let queue = engine.queue().expect("a queue");
+    let sse = Sse { reconnect: false, ..Sse::default() };
+    let mut request = request(&engine, Http::Agreed);
+    request.collect = false;
+    request.sse = Some(Box::new(sse));
+    engine.submit(&queue, std::iter::once(request), |_| {}).expect("accepted");
+    let (mut told, mut over) = (0, false);
+    while !over {
+        engine.drain(&queue, 256, |event| {
+            told += usize::from(event.kind == kind::SSE);
+            over |= event.flags & flag::TERMINAL != 0;
+        });
+    }
+    assert_eq!(told, count);
+    engine.stop(true);
+}
+
 /// A server that answers each HEADERS frame with the same, as short as nginx says it.
 fn http2() -> Script {
     const PREFACE: usize = 24;
@@ -184,5 +217,6 @@ fn request(engine: &Engine<MockBackend>, http: Http) -> Box<Request> {
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,
         websocket: None,
+        sse: None,
     })
 }

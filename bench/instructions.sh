@@ -30,6 +30,9 @@ for version in 1 2 6455; do
         echo "$name$in_flight in flight: $(((high - low) / (many - few))) instructions a $what"
     done
 done >"$out/figures"
+low=$(collected $few 1 3)
+high=$(collected $many 1 3)
+echo "stream: $(((high - low) / (many - few))) instructions an event" >>"$out/figures"
 cat "$out/figures"
 
 case "${1:-compare}" in

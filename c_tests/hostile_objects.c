@@ -259,6 +259,25 @@ HOSTILE(chttp_stream_certificate)
     CHECK(data == w->url && len == 7);
 }
 
+HOSTILE(chttp_sse_fields)
+{
+    chttp_sse_event fields;
+    void *objects[] = {NULL, w->error, w->response, w->body, w->line, w->tls, w->mock};
+    static const uint16_t kinds[] = {0, CHTTP_EV_BODY, CHTTP_EV_DONE, CHTTP_EV_SSE, CHTTP_EV_SSE_RECONNECT, UINT16_MAX};
+    CHECK_EQ(chttp_sse_fields(NULL, &fields, sizeof fields), CHTTP_E_INVALID_ARG);
+    CHECK_EQ(chttp_sse_fields(NULL, NULL, 0), CHTTP_E_INVALID_ARG);
+    EACH(objects) for (size_t k = 0; k < COUNT(kinds); k++) {
+        chttp_event event;
+        memset(&event, 0, sizeof event);
+        event.kind = kinds[k];
+        event.obj = objects[i];
+        event.aux = UINT64_MAX;
+        CHECK_EQ(chttp_sse_fields(&event, &fields, sizeof fields), CHTTP_E_INVALID_ARG);
+        event.data = w->url;
+        CHECK_EQ(chttp_sse_fields(&event, &fields, sizeof fields), CHTTP_E_INVALID_ARG);
+    }
+}
+
 /* ---- references ---- */
 
 HOSTILE(chttp_retain)
@@ -614,6 +633,7 @@ static const struct attempt attempts[] = {
     TRY(chttp_response_tls),
     TRY(chttp_stream_alpn),
     TRY(chttp_stream_certificate),
+    TRY(chttp_sse_fields),
     TRY(chttp_retain),
     TRY(chttp_release),
     TRY(chttp_events_release),

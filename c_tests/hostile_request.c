@@ -154,7 +154,8 @@ static void bodies(void)
 static void structs(void)
 {
     for (unsigned bit = 9; bit < 32; bit++)
-        WITH(r.flags = 1u << bit, CHTTP_E_UNKNOWN_FLAG, "flags");
+        if (1u << bit != CHTTP_REQ_SSE)
+            WITH(r.flags = 1u << bit, CHTTP_E_UNKNOWN_FLAG, "flags");
     WITH(r.reserved = 1, CHTTP_E_UNSUPPORTED_FIELD, "reserved");
     static const uint32_t sizes[] = {0, 1, 15, 4097, UINT32_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -175,6 +176,55 @@ static void structs(void)
     REFUSED(NULL, CHTTP_E_INVALID_ARG, "request");
     TEXT(url, "ftp://127.0.0.1/", CHTTP_E_UNSUPPORTED_SCHEME);
     TEXT(url, "ftp://127.0.0.1/", CHTTP_E_UNSUPPORTED_SCHEME);
+}
+
+/* One field of the settings of a stream of events. */
+#define EVENTS(assignment, code, word)                                                                                 \
+    do {                                                                                                               \
+        chttp_sse s;                                                                                                   \
+        memset(&s, 0, sizeof s);                                                                                       \
+        s.size = sizeof s;                                                                                             \
+        WITH((r.flags = CHTTP_REQ_SSE, r.sse = &s, assignment), (code), (word));                                       \
+    } while (0)
+
+static void streams_of_events(void)
+{
+    static const uint32_t sizes[] = {0, 1, 7, 4097, UINT32_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        EVENTS(s.size = sizes[i], CHTTP_E_INVALID_SIZE, "chttp_sse.size");
+    for (unsigned bit = 4; bit < 32; bit++)
+        EVENTS(s.flags = 1u << bit, CHTTP_E_UNKNOWN_FLAG, "sse.flags");
+    EVENTS(s.flags = CHTTP_SSE_RECONNECT | CHTTP_SSE_NO_RECONNECT, CHTTP_E_INVALID_ARG, "sse.flags");
+    EVENTS(s.last_event_id_len = 1, CHTTP_E_INVALID_ARG, "sse.last_event_id");
+    EVENTS((s.last_event_id = "1", s.last_event_id_len = HUGE_LEN), CHTTP_E_INVALID_SIZE, "sse.last_event_id");
+    char long_id[8193];
+    memset(long_id, '1', sizeof long_id);
+    EVENTS((s.last_event_id = long_id, s.last_event_id_len = sizeof long_id), CHTTP_E_TOO_LARGE, "sse.last_event_id");
+    EVENTS((s.last_event_id = "1\n", s.last_event_id_len = 2), CHTTP_E_INVALID_HEADER, "Last-Event-ID");
+    EVENTS((s.last_event_id = "1\0", s.last_event_id_len = 2), CHTTP_E_INVALID_HEADER, "Last-Event-ID");
+    static const uint64_t bounds[] = {1, 63, 0x40000001, UINT32_MAX, 1ull << 32, UINT64_MAX};
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        EVENTS(s.line_max = bounds[i], CHTTP_E_INVALID_ARG, "sse.line_max");
+        EVENTS(s.event_max = bounds[i], CHTTP_E_INVALID_ARG, "sse.event_max");
+    }
+    EVENTS((r.header_block = "Last-Event-ID: 5", r.header_block_len = Z), CHTTP_E_INVALID_HEADER, "Last-Event-ID");
+    EVENTS((r.header_block = "last-event-id: 5", r.header_block_len = Z, s.last_event_id = "5", s.last_event_id_len = 1),
+           CHTTP_E_INVALID_HEADER, "Last-Event-ID");
+    EVENTS((r.header_block = "Connection: upgrade\r\nUpgrade: x", r.header_block_len = Z), CHTTP_E_INVALID_ARG, "Upgrade");
+    EVENTS((r.method = "HEAD", r.method_len = 4), CHTTP_E_INVALID_ARG, "method");
+    EVENTS((r.method = "CONNECT", r.method_len = 7), CHTTP_E_INVALID_ARG, "method");
+    EVENTS(r.flags |= CHTTP_REQ_COLLECT, CHTTP_E_INVALID_ARG, "flags");
+    EVENTS(r.flags |= CHTTP_REQ_RAW, CHTTP_E_INVALID_ARG, "flags");
+    EVENTS(r.flags = 0, CHTTP_E_INVALID_ARG, "sse");
+    EVENTS((r.flags |= CHTTP_REQ_STREAM_BODY, s.flags = CHTTP_SSE_RECONNECT, r.method = "POST", r.method_len = 4),
+           CHTTP_E_NOT_REWINDABLE, "flags");
+    EVENTS(r.flags |= CHTTP_REQ_STREAM_BODY, CHTTP_E_NOT_REWINDABLE, "flags");
+    /* It needs a queue. */
+    chttp_request r = request_for(good);
+    chttp_response *response = NULL;
+    r.flags = CHTTP_REQ_SSE;
+    CHECK_EQ(chttp_perform(engine, &r, CHTTP_UNLIMITED, &response, NULL), CHTTP_E_INVALID_ARG);
+    CHECK(response == NULL);
 }
 
 /* What looks odd and is allowed. */
@@ -216,6 +266,7 @@ int main(void)
         headers();
         bodies();
         structs();
+        streams_of_events();
         chttp_event event;
         CHECK_EQ(chttp_queue_wait(queue, &event, 1, 0, MS_NS), 0);
         CHECK_EQ(stats_of(engine).submitted, 0);

@@ -32,7 +32,7 @@ AT(chttp_field, name_len, 8);
 AT(chttp_field, value, 16);
 AT(chttp_field, value_len, 24);
 
-_Static_assert(sizeof(chttp_request) == 312, "chttp_request");
+_Static_assert(sizeof(chttp_request) == 320, "chttp_request");
 AT(chttp_request, size, 0);
 AT(chttp_request, flags, 4);
 AT(chttp_request, token, 8);
@@ -74,6 +74,26 @@ AT(chttp_request, interface_len, 280);
 AT(chttp_request, protocol, 288);
 AT(chttp_request, protocol_len, 296);
 AT(chttp_request, websocket, 304);
+AT(chttp_request, sse, 312);
+
+_Static_assert(sizeof(chttp_sse) == 64, "chttp_sse");
+AT(chttp_sse, size, 0);
+AT(chttp_sse, flags, 4);
+AT(chttp_sse, last_event_id, 8);
+AT(chttp_sse, last_event_id_len, 16);
+AT(chttp_sse, retry_ns, 24);
+AT(chttp_sse, retry_max_ns, 32);
+AT(chttp_sse, max_attempts, 40);
+AT(chttp_sse, line_max, 48);
+AT(chttp_sse, event_max, 56);
+
+_Static_assert(sizeof(chttp_sse_event) == 48, "chttp_sse_event");
+AT(chttp_sse_event, size, 0);
+AT(chttp_sse_event, event_type, 8);
+AT(chttp_sse_event, event_type_len, 16);
+AT(chttp_sse_event, id, 24);
+AT(chttp_sse_event, id_len, 32);
+AT(chttp_sse_event, retry_ms, 40);
 
 _Static_assert(sizeof(chttp_timing) == 56, "chttp_timing");
 AT(chttp_timing, size, 0);
@@ -194,7 +214,9 @@ int main(void)
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_RECORD), sizeof(chttp_mock_record));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SUBMISSION), sizeof(chttp_submission));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_WEBSOCKET), sizeof(chttp_websocket));
-    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_WEBSOCKET + 1), 0);
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SSE), sizeof(chttp_sse));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SSE_EVENT), sizeof(chttp_sse_event));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SSE_EVENT + 1), 0);
     CHECK_EQ(chttp_struct_size(UINT32_MAX), 0);
     CHECK_EQ(chttp_version(), CHTTP_VERSION);
     char text[32];

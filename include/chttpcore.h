@@ -548,6 +548,41 @@
 #define CHTTP_E_WS_ABNORMAL -665
 
 /**
+ * The answer to a request for a stream of events has another status than 200, or 204, which ends it.
+ */
+#define CHTTP_E_SSE_STATUS -671
+
+/**
+ * The answer to a request for a stream of events is none: its Content-Type is not text/event-stream.
+ */
+#define CHTTP_E_SSE_CONTENT_TYPE -672
+
+/**
+ * A line of a stream of events is over `line_max`.
+ */
+#define CHTTP_E_SSE_LINE_TOO_LONG -673
+
+/**
+ * An event is over `event_max`, or its id or type over 8 KiB.
+ */
+#define CHTTP_E_SSE_EVENT_TOO_LARGE -674
+
+/**
+ * The server has ended a stream of events that was to go on.
+ */
+#define CHTTP_E_SSE_ENDED -675
+
+/**
+ * The Content-Encoding of a stream of events is not gzip or deflate, or its bytes are none of it (RFC 9110 section 8.4).
+ */
+#define CHTTP_E_CONTENT_CODING -676
+
+/**
+ * The body has ended in due form, and what is coded in it has not.
+ */
+#define CHTTP_E_CONTENT_TRUNCATED -677
+
+/**
  * No connection became free in time.
  */
 #define CHTTP_E_TIMEOUT_POOL -701
@@ -832,6 +867,11 @@
 #define CHTTP_PHASE_WAITING 5
 
 #define CHTTP_PHASE_RECEIVING 6
+
+/**
+ * A stream of events waits before its next connection.
+ */
+#define CHTTP_PHASE_RECONNECTING 7
 
 /**
  * An object of this library. Set by chttp_config_set_obj().
@@ -1201,6 +1241,54 @@
 #define CHTTP_RUN_STAY 1
 
 /**
+ * How long a stream of events (CHTTP_REQ_SSE) waits before its first reconnection, in nanoseconds, unless the server names a
+ * time by `retry`. Each further attempt in a row waits twice as long as the one before, 100 ms at least. Default 3 s.
+ */
+#define CHTTP_OPT_SSE_RETRY_NS 85
+
+/**
+ * The longest wait before a reconnection, also of what the server names. Up to a quarter is added to every wait by chance.
+ * Default 60 s.
+ */
+#define CHTTP_OPT_SSE_RETRY_MAX_NS 86
+
+/**
+ * Reconnections in a row on which no byte of a stream comes; the failure of the last one ends the exchange. Default -1: none.
+ */
+#define CHTTP_OPT_SSE_MAX_ATTEMPTS 87
+
+/**
+ * Bytes of one line of a stream of events, whatever it says. Default 1 MiB.
+ */
+#define CHTTP_OPT_SSE_LINE_MAX 88
+
+/**
+ * Bytes of the data of one event. Default 8 MiB.
+ */
+#define CHTTP_OPT_SSE_EVENT_MAX 89
+
+/**
+ * Reconnect whatever the method: the request, and its body, are sent again.
+ */
+#define CHTTP_SSE_RECONNECT 1
+
+/**
+ * Never reconnect: the end of the answer is the end of the exchange, and no error.
+ */
+#define CHTTP_SSE_NO_RECONNECT 2
+
+/**
+ * Take an answer with status 408, 429, 500, 502, 503 or 504 for a connection that was lost. Otherwise it ends the exchange.
+ */
+#define CHTTP_SSE_RETRY_STATUS 4
+
+/**
+ * Say `Accept-Encoding: gzip, deflate`. A stream that is coded so is decoded whether this was asked for or not; it saves
+ * bytes, and costs 40 KB of memory and what the server takes to gather them.
+ */
+#define CHTTP_SSE_COMPRESSED 8
+
+/**
  * A file of certificates of authorities to trust, in PEM. When files are read, chttp_tls_new() says. Default "": none.
  */
 #define CHTTP_OPT_TLS_CA_FILE 28
@@ -1323,6 +1411,7 @@
 
 /**
  * The final head, whatever its status: 404 and 302 are answers, not errors. `arg` is the status, `obj` a chttp_response.
+ * For a stream of events (CHTTP_REQ_SSE) one comes with each connection; `error` is 0 or says why it is none.
  * With CHTTP_EF_TUNNEL the connection is a raw stream from here on: BODY events carry its bytes, chttp_body_write() writes
  * to it, chttp_body_end() closes our side.
  */
@@ -1432,6 +1521,25 @@
 #define CHTTP_EV_TASK 22
 
 /**
+ * An event of a stream (CHTTP_REQ_SSE): `data` and `len` are its data, lines parted by LF, never NULL. chttp_sse_fields() tells
+ * its type, id and retry. `obj` is shared by up to 32 events that came together: release all of them, and their credit comes
+ * back with the last. One that is kept keeps up to 4 KiB, or its own size.
+ *
+ * What chttp_sse_fields() reads, for bindings: `arg` is retry in milliseconds, 0xffffffff for none; of `aux` the bits 0 to 15
+ * are the length of the type, which stands behind the data (0: "message"), 16 to 31 the length of the id, and 32 to 63 where
+ * that begins, as a signed number from `data` on.
+ */
+#define CHTTP_EV_SSE 30
+
+/**
+ * The connection of a stream of events is gone, and another one follows: `error` says why (CHTTP_E_SSE_ENDED: the server
+ * ended it in due form), `obj` is a chttp_error, `arg` the number of the attempt that follows, counted from the last one on
+ * which anything came, `aux` the nanoseconds until then, `data` and `len` the last event id, borrowed from `obj`. What the
+ * server sends from there on follows behind the next HEADERS; what it does not send again is lost.
+ */
+#define CHTTP_EV_SSE_RECONNECT 31
+
+/**
  * The last event of its exchange, watch or timer.
  */
 #define CHTTP_EF_TERMINAL 1
@@ -1524,6 +1632,24 @@
 #define CHTTP_REQ_HTTP2 128
 
 /**
+ * A stream of events (Server-Sent Events, WHATWG HTML section 9.2): HEADERS, then CHTTP_EV_SSE for each event, over as many
+ * connections as it takes. Any method and body. `sse` has its settings, or is NULL.
+ *
+ * `Accept: text/event-stream` and `Cache-Control: no-cache` are added unless they are among the fields; `Last-Event-ID` must
+ * not be. The answer has to have status 200 and Content-Type text/event-stream. With another one HEADERS carries
+ * CHTTP_E_SSE_STATUS or CHTTP_E_SSE_CONTENT_TYPE, its body arrives as BODY events, and DONE has the same error. 204 ends the
+ * exchange without one. Redirects are not followed.
+ *
+ * When the connection is lost, ends, or is silent for `read_timeout_ns`, CHTTP_EV_SSE_RECONNECT tells it, and after a wait the
+ * request is sent again with `Last-Event-ID`: same id, token and credit. Only DONE is terminal; chttp_cancel() works at all
+ * times. A failure that another connection would meet too (a certificate, a broken message, a line that is too long) ends the
+ * exchange. `total_timeout_ns` is for all connections together, and 0 is none for it, whatever the engine's option says; the
+ * others are for each connection. A body in borrowed memory (over 64 KiB) stays borrowed until WRITE_DONE, which comes at the
+ * end if the request reconnects. Not with CHTTP_REQ_COLLECT, CHTTP_REQ_RAW, an Upgrade, HEAD, CONNECT, chttp_perform().
+ */
+#define CHTTP_REQ_SSE 512
+
+/**
  * A WebSocket (RFC 6455). The URL may begin with ws or wss, too, which are http and https. Everything about making the
  * connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults; fields may be given,
  * but not those of the handshake. No other flag goes with it but CHTTP_REQ_HTTP1, and no method and body.
@@ -1582,6 +1708,10 @@
 #define CHTTP_STRUCT_SUBMISSION 10
 
 #define CHTTP_STRUCT_WEBSOCKET 11
+
+#define CHTTP_STRUCT_SSE 13
+
+#define CHTTP_STRUCT_SSE_EVENT 14
 
 /**
  * Version of the interface this header describes, as `major * 1000000 + minor * 1000 + patch`.
@@ -1821,7 +1951,7 @@ typedef uint64_t chttp_xid;
  * Everything that happens. 64 bytes in the caller's memory. Unknown kinds are to be released and ignored.
  *
  * Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or INFORMATIONAL* RESPONSE; a failure cuts it
- * short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
+ * short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. In a stream of events SSE* stands for BODY*, and after SSE_RECONNECT it begins anew. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
  * the last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
  */
 typedef struct chttp_event {
@@ -2047,6 +2177,44 @@ typedef struct chttp_websocket {
 } chttp_websocket;
 
 /**
+ * What a request with CHTTP_REQ_SSE asks for. All-zero but for `size` is what the engine's options say, as if there were none.
+ */
+typedef struct chttp_sse {
+    /**
+     * sizeof(chttp_sse).
+     */
+    uint32_t size;
+    /**
+     * CHTTP_SSE_..., or'ed. With neither CHTTP_SSE_RECONNECT nor CHTTP_SSE_NO_RECONNECT a GET reconnects, and other methods
+     * do not: what they do would be done again.
+     */
+    uint32_t flags;
+    /**
+     * NULL, or the id of the last event that an earlier stream has brought: it is sent as `Last-Event-ID`, and is the id of
+     * events until the server names another. Up to 8 KiB, without control characters.
+     */
+    const char *last_event_id;
+    size_t last_event_id_len;
+    /**
+     * CHTTP_OPT_SSE_RETRY_NS, for this request. 0: the engine's. So with those that follow.
+     */
+    uint64_t retry_ns;
+    uint64_t retry_max_ns;
+    /**
+     * CHTTP_UNLIMITED: no bound.
+     */
+    uint64_t max_attempts;
+    /**
+     * 64 bytes to 1 GiB.
+     */
+    uint64_t line_max;
+    /**
+     * 64 bytes to 1 GiB.
+     */
+    uint64_t event_max;
+} chttp_sse;
+
+/**
  * A request. All-zero but for `size`, `url` and `url_len` is a valid GET with the engine's defaults. Everything it points to
  * is read during the call alone, except a body of more than 64 KiB: that is borrowed until CHTTP_EV_WRITE_DONE.
  *
@@ -2188,6 +2356,10 @@ typedef struct chttp_request {
      * With CHTTP_REQ_WEBSOCKET: what is wanted of it, or NULL. Else NULL.
      */
     const struct chttp_websocket *websocket;
+    /**
+     * With CHTTP_REQ_SSE: NULL for the engine's, or what the stream of events is to be like.
+     */
+    const struct chttp_sse *sse;
 } chttp_request;
 
 /**
@@ -2349,6 +2521,31 @@ typedef struct chttp_tls_info {
      */
     const char *alpn;
 } chttp_tls_info;
+
+/**
+ * What an event of a stream says beside its data. Fill in nothing; pass the size.
+ */
+typedef struct chttp_sse_event {
+    /**
+     * How much of it was filled in.
+     */
+    uint32_t size;
+    uint32_t reserved;
+    /**
+     * "message" if the server named none. UTF-8, if the server abides by the standard.
+     */
+    const char *event_type;
+    size_t event_type_len;
+    /**
+     * The last event id: of this event, or of the last one before that had one. Empty if there was none, or an empty one.
+     */
+    const char *id;
+    size_t id_len;
+    /**
+     * The value of `retry` in this event, in milliseconds; -1 if there was none.
+     */
+    int64_t retry_ms;
+} chttp_sse_event;
 
 /**
  * The arguments of chttp_submit(), which says what they are. Kept and changed between calls as the caller likes.
@@ -3407,6 +3604,19 @@ int32_t chttp_queue_stop(const struct chttp_queue *queue);
 int32_t chttp_queue_post(const struct chttp_queue *queue,
                          uint64_t token,
                          uint64_t number);
+
+/**
+ * Type, id and retry of an event of kind CHTTP_EV_SSE, as it came out of the queue; its data is `data` and `len`. Nothing is
+ * allocated. `out_size` is sizeof(chttp_sse_event).
+ *
+ * Context:   [any-ctx] [child-ok]
+ * Ownership: the bytes are borrowed from the event's `obj` until that is released; "message" is static.
+ * Returns:   0 and `*out`; CHTTP_E_INVALID_ARG (NULL, or no such event), CHTTP_E_INVALID_SIZE.
+ * Since:     0.1
+ */
+int32_t chttp_sse_fields(const struct chttp_event *event,
+                         struct chttp_sse_event *out,
+                         size_t out_size);
 
 /**
  * Start TLS on an open stream: one of CHTTP_REQ_RAW, or one that CONNECT or Upgrade has left. What was written before

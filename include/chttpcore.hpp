@@ -539,6 +539,23 @@ public:
         websocket_ = wanted;
         return *this;
     }
+    /** A stream of events. `flags` are CHTTP_SSE_..., `last_id` is where an earlier one has come to. */
+    request &sse(std::uint32_t flags = 0, std::string last_id = std::string())
+    {
+        raw_.flags |= CHTTP_REQ_SSE;
+        sse_.flags = flags;
+        last_id_ = std::move(last_id);
+        return *this;
+    }
+    /** Its waits before a reconnection: the first one, and the longest. 0: the engine's. */
+    request &sse_waits(std::chrono::nanoseconds first, std::chrono::nanoseconds longest)
+    {
+        sse_.retry_ns = detail::timeout(first);
+        sse_.retry_max_ns = detail::timeout(longest);
+        return *this;
+    }
+    /** Reconnections in a row. 0: the engine's; CHTTP_UNLIMITED. */
+    request &sse_attempts(std::uint64_t most) { return sse_.max_attempts = most, *this; }
     /** CHTTP_REQ_EXPECT_CONTINUE, CHTTP_REQ_CLOSE. */
     request &flags(std::uint32_t more) { return raw_.flags |= more, *this; }
     /** No HTTP: a raw stream to the URL's host and port, over TLS if it is https (CHTTP_REQ_RAW). */
@@ -588,6 +605,12 @@ public:
         point(filled_.unix_path, filled_.unix_path_len, unix_path_);
         point(filled_.connect_to, filled_.connect_to_len, connect_to_);
         filled_.websocket = (raw_.flags & CHTTP_REQ_WEBSOCKET) != 0 ? &websocket_.raw() : nullptr;
+        if ((raw_.flags & CHTTP_REQ_SSE) != 0) {
+            events_ = sse_;
+            events_.size = sizeof events_;
+            point(events_.last_event_id, events_.last_event_id_len, last_id_);
+            filled_.sse = &events_;
+        }
         filled_.body_len = length_;
         if ((raw_.flags & (CHTTP_REQ_FILE_BODY | CHTTP_REQ_STREAM_BODY)) == 0) {
             filled_.body = borrowed_.data != nullptr ? borrowed_.data : owned_.empty() ? nullptr : owned_.data();
@@ -609,14 +632,16 @@ private:
         size = text.size();
     }
 
-    std::string url_, method_, target_, owned_, unix_path_, connect_to_;
+    std::string url_, method_, target_, owned_, unix_path_, connect_to_, last_id_;
     std::vector<std::pair<std::string, std::string>> headers_;
     view borrowed_ = {nullptr, 0};
     std::uint64_t length_ = 0;
     chttpcore::tls tls_;
     websocket websocket_;
     chttp_request raw_;
+    chttp_sse sse_ = {};
     /* What raw() shows. */
+    mutable chttp_sse events_ = {};
     mutable std::vector<chttp_field> fields_;
     mutable chttp_request filled_ = {};
 };
@@ -719,9 +744,20 @@ private:
 struct event : chttp_event {
     bool is_terminal() const noexcept { return (flags & CHTTP_EF_TERMINAL) != 0; }
     /** The exchange failed, and this is its end. */
-    bool failed() const noexcept { return chttp_event::error != 0; }
+    bool failed() const noexcept
+    {
+        /* A stream of events goes on after the one, and after the other its end is still to come. */
+        return chttp_event::error != 0 && kind != CHTTP_EV_SSE_RECONNECT && kind != CHTTP_EV_HEADERS;
+    }
+    /** Type, id and retry of a CHTTP_EV_SSE; bytes() are its data. */
+    chttp_sse_event sse() const
+    {
+        chttp_sse_event fields;
+        check(chttp_sse_fields(this, &fields, sizeof fields));
+        return fields;
+    }
     view bytes() const noexcept { return view{data, static_cast<std::size_t>(len)}; }
-    /** Why it failed. */
+    /** Why it failed, or a stream of events has lost its connection. */
     chttpcore::error failure() const
     {
         chttp_retain(obj);

@@ -263,6 +263,20 @@ pub const CHTTP_E_WS_MESSAGE_TOO_LARGE: i32 = -663;
 pub const CHTTP_E_WS_DEFLATE: i32 = -664;
 /// The connection ended without a Close frame: what browsers call 1006 (RFC 6455 section 7.1.5).
 pub const CHTTP_E_WS_ABNORMAL: i32 = -665;
+/// The answer to a request for a stream of events has another status than 200, or 204, which ends it.
+pub const CHTTP_E_SSE_STATUS: i32 = -671;
+/// The answer to a request for a stream of events is none: its Content-Type is not text/event-stream.
+pub const CHTTP_E_SSE_CONTENT_TYPE: i32 = -672;
+/// A line of a stream of events is over `line_max`.
+pub const CHTTP_E_SSE_LINE_TOO_LONG: i32 = -673;
+/// An event is over `event_max`, or its id or type over 8 KiB.
+pub const CHTTP_E_SSE_EVENT_TOO_LARGE: i32 = -674;
+/// The server has ended a stream of events that was to go on.
+pub const CHTTP_E_SSE_ENDED: i32 = -675;
+/// The Content-Encoding of a stream of events is not gzip or deflate, or its bytes are none of it (RFC 9110 section 8.4).
+pub const CHTTP_E_CONTENT_CODING: i32 = -676;
+/// The body has ended in due form, and what is coded in it has not.
+pub const CHTTP_E_CONTENT_TRUNCATED: i32 = -677;
 
 /// No connection became free in time.
 pub const CHTTP_E_TIMEOUT_POOL: i32 = -701;
@@ -332,334 +346,102 @@ const fn c_name(name: &'static str) -> &'static std::ffi::CStr {
 
 /// Every code, in the order of its number.
 pub const TABLE: &[Row] = &[
-    Row {
-        code: CHTTP_E_INVALID_ARG,
-        name: c"CHTTP_E_INVALID_ARG",
-        text: c"an argument is NULL, out of range or contradicts another one",
-    },
-    Row {
-        code: CHTTP_E_INVALID_SIZE,
-        name: c"CHTTP_E_INVALID_SIZE",
-        text: c"the size field of a struct, a stride or an array length is impossible",
-    },
-    Row {
-        code: CHTTP_E_UNSUPPORTED_FIELD,
-        name: c"CHTTP_E_UNSUPPORTED_FIELD",
-        text: c"a struct is larger than this library knows and its unknown tail is not zero",
-    },
-    Row {
-        code: CHTTP_E_UNKNOWN_FLAG,
-        name: c"CHTTP_E_UNKNOWN_FLAG",
-        text: c"a flag bit that this library does not know is set",
-    },
-    Row {
-        code: CHTTP_E_UNKNOWN_OPTION,
-        name: c"CHTTP_E_UNKNOWN_OPTION",
-        text: c"there is no option of that id or name",
-    },
-    Row { code: CHTTP_E_OPTION_TYPE, name: c"CHTTP_E_OPTION_TYPE", text: c"the option takes a value of another type" },
-    Row { code: CHTTP_E_OPTION_RANGE, name: c"CHTTP_E_OPTION_RANGE", text: c"the value is outside the option's range" },
-    Row { code: CHTTP_E_INVALID_URL, name: c"CHTTP_E_INVALID_URL", text: c"the URL is malformed" },
-    Row {
-        code: CHTTP_E_UNSUPPORTED_SCHEME,
-        name: c"CHTTP_E_UNSUPPORTED_SCHEME",
-        text: c"the URL's scheme is not served by this library",
-    },
-    Row {
-        code: CHTTP_E_INVALID_METHOD,
-        name: c"CHTTP_E_INVALID_METHOD",
-        text: c"the method is no token (RFC 9110 section 9.1)",
-    },
-    Row {
-        code: CHTTP_E_INVALID_TARGET,
-        name: c"CHTTP_E_INVALID_TARGET",
-        text: c"the request-target holds a byte that may not stand there (RFC 9112 section 3.2)",
-    },
-    Row {
-        code: CHTTP_E_INVALID_HEADER,
-        name: c"CHTTP_E_INVALID_HEADER",
-        text: c"a header field is malformed, forbidden here, or given twice (RFC 9110 section 5)",
-    },
-    Row {
-        code: CHTTP_E_INVALID_BODY,
-        name: c"CHTTP_E_INVALID_BODY",
-        text: c"the request body contradicts the method, a flag or a framing header",
-    },
-    Row {
-        code: CHTTP_E_UNSUPPORTED,
-        name: c"CHTTP_E_UNSUPPORTED",
-        text: c"this combination is valid but not supported by this library",
-    },
+    row!(CHTTP_E_INVALID_ARG, c"an argument is NULL, out of range or contradicts another one"),
+    row!(CHTTP_E_INVALID_SIZE, c"the size field of a struct, a stride or an array length is impossible"),
+    row!(CHTTP_E_UNSUPPORTED_FIELD, c"a struct is larger than this library knows and its unknown tail is not zero"),
+    row!(CHTTP_E_UNKNOWN_FLAG, c"a flag bit that this library does not know is set"),
+    row!(CHTTP_E_UNKNOWN_OPTION, c"there is no option of that id or name"),
+    row!(CHTTP_E_OPTION_TYPE, c"the option takes a value of another type"),
+    row!(CHTTP_E_OPTION_RANGE, c"the value is outside the option's range"),
+    row!(CHTTP_E_INVALID_URL, c"the URL is malformed"),
+    row!(CHTTP_E_UNSUPPORTED_SCHEME, c"the URL's scheme is not served by this library"),
+    row!(CHTTP_E_INVALID_METHOD, c"the method is no token (RFC 9110 section 9.1)"),
+    row!(CHTTP_E_INVALID_TARGET, c"the request-target holds a byte that may not stand there (RFC 9112 section 3.2)"),
+    row!(CHTTP_E_INVALID_HEADER, c"a header field is malformed, forbidden here, or given twice (RFC 9110 section 5)"),
+    row!(CHTTP_E_INVALID_BODY, c"the request body contradicts the method, a flag or a framing header"),
+    row!(CHTTP_E_UNSUPPORTED, c"this combination is valid but not supported by this library"),
     Row {
         code: CHTTP_E_INVALID_TLS,
         name: c"CHTTP_E_INVALID_TLS",
         text:
             c"a TLS setting cannot be used: a file that is not there, no PEM, a key that does not fit its certificate",
     },
-    Row {
-        code: CHTTP_E_INVALID_ROUTE,
-        name: c"CHTTP_E_INVALID_ROUTE",
-        text: c"a network setting cannot be used: no address, no interface name, an override that is malformed",
-    },
-    Row {
-        code: CHTTP_E_NOT_FOUND,
-        name: c"CHTTP_E_NOT_FOUND",
-        text: c"no such exchange: the id is stale, was never valid, or belongs to another engine",
-    },
-    Row {
-        code: CHTTP_E_BAD_STATE,
-        name: c"CHTTP_E_BAD_STATE",
-        text: c"the object is not in a state in which this call makes sense",
-    },
-    Row {
-        code: CHTTP_E_WRONG_THREAD,
-        name: c"CHTTP_E_WRONG_THREAD",
-        text: c"the call is not allowed on a thread of the library or inside a callback",
-    },
-    Row {
-        code: CHTTP_E_ENGINE_DOWN,
-        name: c"CHTTP_E_ENGINE_DOWN",
-        text: c"the engine has failed or is being destroyed",
-    },
-    Row { code: CHTTP_E_AGAIN, name: c"CHTTP_E_AGAIN", text: c"no room now; CHTTP_EV_WRITABLE will say when there is" },
-    Row { code: CHTTP_E_INTERRUPTED, name: c"CHTTP_E_INTERRUPTED", text: c"a signal interrupted the wait" },
-    Row {
-        code: CHTTP_E_NOT_REWINDABLE,
-        name: c"CHTTP_E_NOT_REWINDABLE",
-        text: c"the request body was consumed and cannot be sent again",
-    },
-    Row { code: CHTTP_E_TIMED_OUT, name: c"CHTTP_E_TIMED_OUT", text: c"the time given to this call has passed" },
-    Row {
-        code: CHTTP_E_NAME_NOT_FOUND,
-        name: c"CHTTP_E_NAME_NOT_FOUND",
-        text: c"the host name does not exist or has no address",
-    },
-    Row { code: CHTTP_E_NAME_TEMPORARY, name: c"CHTTP_E_NAME_TEMPORARY", text: c"the name service failed for now" },
-    Row { code: CHTTP_E_NAME_FAILED, name: c"CHTTP_E_NAME_FAILED", text: c"the name service failed" },
-    Row { code: CHTTP_E_CONNECT_REFUSED, name: c"CHTTP_E_CONNECT_REFUSED", text: c"the peer refused the connection" },
-    Row {
-        code: CHTTP_E_CONNECT_UNREACHABLE,
-        name: c"CHTTP_E_CONNECT_UNREACHABLE",
-        text: c"there is no route to the peer",
-    },
-    Row {
-        code: CHTTP_E_CONNECT_RESET,
-        name: c"CHTTP_E_CONNECT_RESET",
-        text: c"the peer closed the connection while it was being made",
-    },
-    Row {
-        code: CHTTP_E_CONNECT_FAILED,
-        name: c"CHTTP_E_CONNECT_FAILED",
-        text: c"the connection could not be made; see os_errno",
-    },
-    Row {
-        code: CHTTP_E_TLS_HANDSHAKE,
-        name: c"CHTTP_E_TLS_HANDSHAKE",
-        text: c"the TLS handshake failed for a reason that has no code of its own; the message tells it",
-    },
-    Row {
-        code: CHTTP_E_TLS_ALERT,
-        name: c"CHTTP_E_TLS_ALERT",
-        text: c"the peer ended TLS with an alert (RFC 8446 section 6); the native code is its number",
-    },
-    Row {
-        code: CHTTP_E_TLS_PROTOCOL,
-        name: c"CHTTP_E_TLS_PROTOCOL",
-        text: c"what came is no TLS, or breaks its rules; often plain HTTP on the other side",
-    },
-    Row {
-        code: CHTTP_E_TLS_INCOMPATIBLE,
-        name: c"CHTTP_E_TLS_INCOMPATIBLE",
-        text: c"the peer and the settings have no version, cipher suite or group in common",
-    },
-    Row {
-        code: CHTTP_E_TLS_CERT_EXPIRED,
-        name: c"CHTTP_E_TLS_CERT_EXPIRED",
-        text: c"the certificate has expired (RFC 5280 section 4.1.2.5)",
-    },
-    Row {
-        code: CHTTP_E_TLS_CERT_NOT_YET_VALID,
-        name: c"CHTTP_E_TLS_CERT_NOT_YET_VALID",
-        text: c"the certificate is not valid yet",
-    },
-    Row {
-        code: CHTTP_E_TLS_CERT_NAME,
-        name: c"CHTTP_E_TLS_CERT_NAME",
-        text: c"the certificate is for other names (RFC 9525)",
-    },
-    Row {
-        code: CHTTP_E_TLS_CERT_UNKNOWN_CA,
-        name: c"CHTTP_E_TLS_CERT_UNKNOWN_CA",
-        text: c"no trusted authority vouches for the certificate",
-    },
-    Row {
-        code: CHTTP_E_TLS_CERT_REVOKED,
-        name: c"CHTTP_E_TLS_CERT_REVOKED",
-        text: c"the certificate was revoked, or its revocation list is out of date or missing",
-    },
-    Row {
-        code: CHTTP_E_TLS_CERT_INVALID,
-        name: c"CHTTP_E_TLS_CERT_INVALID",
-        text: c"the certificate or its chain breaks another rule; the message tells it",
-    },
-    Row {
-        code: CHTTP_E_TLS_PIN,
-        name: c"CHTTP_E_TLS_PIN",
-        text: c"no key of the certificate chain is among the pinned ones (RFC 7469 section 2.6)",
-    },
-    Row {
-        code: CHTTP_E_TLS_ALPN,
-        name: c"CHTTP_E_TLS_ALPN",
-        text: c"no protocol of the ALPN list is spoken by the peer (RFC 7301)",
-    },
-    Row {
-        code: CHTTP_E_TLS_CLOSED,
-        name: c"CHTTP_E_TLS_CLOSED",
-        text: c"the peer closed the connection during the handshake",
-    },
-    Row {
-        code: CHTTP_E_STATUS_LINE,
-        name: c"CHTTP_E_STATUS_LINE",
-        text: c"the status line is malformed (RFC 9112 section 4)",
-    },
-    Row { code: CHTTP_E_VERSION, name: c"CHTTP_E_VERSION", text: c"the answer is not HTTP/1.x" },
-    Row {
-        code: CHTTP_E_STATUS_CODE,
-        name: c"CHTTP_E_STATUS_CODE",
-        text: c"the status code is not three digits from 100 (RFC 9110 section 15)",
-    },
-    Row {
-        code: CHTTP_E_FIELD_LINE,
-        name: c"CHTTP_E_FIELD_LINE",
-        text: c"a field line is malformed (RFC 9112 section 5)",
-    },
-    Row {
-        code: CHTTP_E_SPACE_BEFORE_COLON,
-        name: c"CHTTP_E_SPACE_BEFORE_COLON",
-        text: c"white space stands before the colon of a field line (RFC 9112 section 5.1)",
-    },
-    Row {
-        code: CHTTP_E_FIELD_BYTE,
-        name: c"CHTTP_E_FIELD_BYTE",
-        text: c"a field value holds NUL, CR or another forbidden byte (RFC 9110 section 5.5)",
-    },
-    Row { code: CHTTP_E_BARE_LF, name: c"CHTTP_E_BARE_LF", text: c"a line ends with LF alone (RFC 9112 section 2.2)" },
-    Row { code: CHTTP_E_OBS_FOLD, name: c"CHTTP_E_OBS_FOLD", text: c"a field line is folded (RFC 9112 section 5.2)" },
-    Row { code: CHTTP_E_LINE_TOO_LONG, name: c"CHTTP_E_LINE_TOO_LONG", text: c"a line of the head exceeds its limit" },
-    Row { code: CHTTP_E_HEAD_TOO_LARGE, name: c"CHTTP_E_HEAD_TOO_LARGE", text: c"the head exceeds its limit" },
-    Row {
-        code: CHTTP_E_TOO_MANY_FIELDS,
-        name: c"CHTTP_E_TOO_MANY_FIELDS",
-        text: c"the head has more field lines than its limit",
-    },
-    Row {
-        code: CHTTP_E_TOO_MANY_INFORMATIONAL,
-        name: c"CHTTP_E_TOO_MANY_INFORMATIONAL",
-        text: c"more informational responses than the limit",
-    },
-    Row {
-        code: CHTTP_E_UNSOLICITED_UPGRADE,
-        name: c"CHTTP_E_UNSOLICITED_UPGRADE",
-        text: c"101 without a request to upgrade (RFC 9110 section 15.2.2)",
-    },
-    Row {
-        code: CHTTP_E_CONTENT_LENGTH,
-        name: c"CHTTP_E_CONTENT_LENGTH",
-        text: c"Content-Length is malformed, too large or differs among its copies (RFC 9112 section 6.3)",
-    },
-    Row {
-        code: CHTTP_E_LENGTH_AND_ENCODING,
-        name: c"CHTTP_E_LENGTH_AND_ENCODING",
-        text: c"Content-Length and Transfer-Encoding together (RFC 9112 section 6.3)",
-    },
-    Row {
-        code: CHTTP_E_TRANSFER_ENCODING,
-        name: c"CHTTP_E_TRANSFER_ENCODING",
-        text: c"Transfer-Encoding does not end in chunked, or is not known (RFC 9112 section 6.1)",
-    },
-    Row {
-        code: CHTTP_E_CHUNK_SIZE,
-        name: c"CHTTP_E_CHUNK_SIZE",
-        text: c"a chunk size is malformed or too large (RFC 9112 section 7.1)",
-    },
-    Row {
-        code: CHTTP_E_CHUNK_FRAMING,
-        name: c"CHTTP_E_CHUNK_FRAMING",
-        text: c"a chunk does not end as it must (RFC 9112 section 7.1)",
-    },
-    Row {
-        code: CHTTP_E_CHUNK_EXTENSION,
-        name: c"CHTTP_E_CHUNK_EXTENSION",
-        text: c"chunk extensions exceed their limit (RFC 9112 section 7.1.1)",
-    },
-    Row {
-        code: CHTTP_E_TRAILER,
-        name: c"CHTTP_E_TRAILER",
-        text: c"the trailer section is malformed (RFC 9112 section 7.1.2)",
-    },
-    Row {
-        code: CHTTP_E_TRAILERS_TOO_LARGE,
-        name: c"CHTTP_E_TRAILERS_TOO_LARGE",
-        text: c"the trailer section exceeds its limit",
-    },
-    Row {
-        code: CHTTP_E_UNEXPECTED_DATA,
-        name: c"CHTTP_E_UNEXPECTED_DATA",
-        text: c"bytes arrived that belong to no request",
-    },
-    Row {
-        code: CHTTP_E_CLOSED_BEFORE_HEAD,
-        name: c"CHTTP_E_CLOSED_BEFORE_HEAD",
-        text: c"the peer closed before any byte of the answer",
-    },
-    Row { code: CHTTP_E_TRUNCATED_HEAD, name: c"CHTTP_E_TRUNCATED_HEAD", text: c"the peer closed inside the head" },
-    Row {
-        code: CHTTP_E_TRUNCATED_BODY,
-        name: c"CHTTP_E_TRUNCATED_BODY",
-        text: c"the peer closed before the announced length was reached",
-    },
-    Row {
-        code: CHTTP_E_TRUNCATED_CHUNK,
-        name: c"CHTTP_E_TRUNCATED_CHUNK",
-        text: c"the peer closed before the last chunk",
-    },
-    Row {
-        code: CHTTP_E_TRUNCATED_TRAILERS,
-        name: c"CHTTP_E_TRUNCATED_TRAILERS",
-        text: c"the peer closed inside the trailer section",
-    },
-    Row {
-        code: CHTTP_E_BODY_LENGTH,
-        name: c"CHTTP_E_BODY_LENGTH",
-        text: c"the request body has not the length that was announced",
-    },
-    Row { code: CHTTP_E_H2_STREAM_RESET, name: c"CHTTP_E_H2_STREAM_RESET", text: c"the peer reset the stream" },
-    Row {
-        code: CHTTP_E_H2_MESSAGE,
-        name: c"CHTTP_E_H2_MESSAGE",
-        text: c"a message breaks the rules of HTTP/2, or its head is far over its limit",
-    },
-    Row {
-        code: CHTTP_E_H2_PROTOCOL,
-        name: c"CHTTP_E_H2_PROTOCOL",
-        text: c"frames, field compression or flow control break the rules of HTTP/2",
-    },
-    Row {
-        code: CHTTP_E_H2_FLOOD,
-        name: c"CHTTP_E_H2_FLOOD",
-        text: c"the peer sends too many frames that carry nothing",
-    },
-    Row {
-        code: CHTTP_E_H2_NOT_SPOKEN,
-        name: c"CHTTP_E_H2_NOT_SPOKEN",
-        text: c"HTTP/2 was demanded, and the peer does not speak it",
-    },
-    Row { code: CHTTP_E_H2_UNSENDABLE, name: c"CHTTP_E_H2_UNSENDABLE", text: c"the request cannot be said in HTTP/2" },
-    Row {
-        code: CHTTP_E_H2_NO_EXTENDED_CONNECT,
-        name: c"CHTTP_E_H2_NO_EXTENDED_CONNECT",
-        text: c"the server allows no Extended CONNECT (RFC 8441)",
-    },
+    row!(
+        CHTTP_E_INVALID_ROUTE,
+        c"a network setting cannot be used: no address, no interface name, an override that is malformed"
+    ),
+    row!(CHTTP_E_NOT_FOUND, c"no such exchange: the id is stale, was never valid, or belongs to another engine"),
+    row!(CHTTP_E_BAD_STATE, c"the object is not in a state in which this call makes sense"),
+    row!(CHTTP_E_WRONG_THREAD, c"the call is not allowed on a thread of the library or inside a callback"),
+    row!(CHTTP_E_ENGINE_DOWN, c"the engine has failed or is being destroyed"),
+    row!(CHTTP_E_AGAIN, c"no room now; CHTTP_EV_WRITABLE will say when there is"),
+    row!(CHTTP_E_INTERRUPTED, c"a signal interrupted the wait"),
+    row!(CHTTP_E_NOT_REWINDABLE, c"the request body was consumed and cannot be sent again"),
+    row!(CHTTP_E_TIMED_OUT, c"the time given to this call has passed"),
+    row!(CHTTP_E_NAME_NOT_FOUND, c"the host name does not exist or has no address"),
+    row!(CHTTP_E_NAME_TEMPORARY, c"the name service failed for now"),
+    row!(CHTTP_E_NAME_FAILED, c"the name service failed"),
+    row!(CHTTP_E_CONNECT_REFUSED, c"the peer refused the connection"),
+    row!(CHTTP_E_CONNECT_UNREACHABLE, c"there is no route to the peer"),
+    row!(CHTTP_E_CONNECT_RESET, c"the peer closed the connection while it was being made"),
+    row!(CHTTP_E_CONNECT_FAILED, c"the connection could not be made; see os_errno"),
+    row!(
+        CHTTP_E_TLS_HANDSHAKE,
+        c"the TLS handshake failed for a reason that has no code of its own; the message tells it"
+    ),
+    row!(CHTTP_E_TLS_ALERT, c"the peer ended TLS with an alert (RFC 8446 section 6); the native code is its number"),
+    row!(CHTTP_E_TLS_PROTOCOL, c"what came is no TLS, or breaks its rules; often plain HTTP on the other side"),
+    row!(CHTTP_E_TLS_INCOMPATIBLE, c"the peer and the settings have no version, cipher suite or group in common"),
+    row!(CHTTP_E_TLS_CERT_EXPIRED, c"the certificate has expired (RFC 5280 section 4.1.2.5)"),
+    row!(CHTTP_E_TLS_CERT_NOT_YET_VALID, c"the certificate is not valid yet"),
+    row!(CHTTP_E_TLS_CERT_NAME, c"the certificate is for other names (RFC 9525)"),
+    row!(CHTTP_E_TLS_CERT_UNKNOWN_CA, c"no trusted authority vouches for the certificate"),
+    row!(CHTTP_E_TLS_CERT_REVOKED, c"the certificate was revoked, or its revocation list is out of date or missing"),
+    row!(CHTTP_E_TLS_CERT_INVALID, c"the certificate or its chain breaks another rule; the message tells it"),
+    row!(CHTTP_E_TLS_PIN, c"no key of the certificate chain is among the pinned ones (RFC 7469 section 2.6)"),
+    row!(CHTTP_E_TLS_ALPN, c"no protocol of the ALPN list is spoken by the peer (RFC 7301)"),
+    row!(CHTTP_E_TLS_CLOSED, c"the peer closed the connection during the handshake"),
+    row!(CHTTP_E_STATUS_LINE, c"the status line is malformed (RFC 9112 section 4)"),
+    row!(CHTTP_E_VERSION, c"the answer is not HTTP/1.x"),
+    row!(CHTTP_E_STATUS_CODE, c"the status code is not three digits from 100 (RFC 9110 section 15)"),
+    row!(CHTTP_E_FIELD_LINE, c"a field line is malformed (RFC 9112 section 5)"),
+    row!(CHTTP_E_SPACE_BEFORE_COLON, c"white space stands before the colon of a field line (RFC 9112 section 5.1)"),
+    row!(CHTTP_E_FIELD_BYTE, c"a field value holds NUL, CR or another forbidden byte (RFC 9110 section 5.5)"),
+    row!(CHTTP_E_BARE_LF, c"a line ends with LF alone (RFC 9112 section 2.2)"),
+    row!(CHTTP_E_OBS_FOLD, c"a field line is folded (RFC 9112 section 5.2)"),
+    row!(CHTTP_E_LINE_TOO_LONG, c"a line of the head exceeds its limit"),
+    row!(CHTTP_E_HEAD_TOO_LARGE, c"the head exceeds its limit"),
+    row!(CHTTP_E_TOO_MANY_FIELDS, c"the head has more field lines than its limit"),
+    row!(CHTTP_E_TOO_MANY_INFORMATIONAL, c"more informational responses than the limit"),
+    row!(CHTTP_E_UNSOLICITED_UPGRADE, c"101 without a request to upgrade (RFC 9110 section 15.2.2)"),
+    row!(
+        CHTTP_E_CONTENT_LENGTH,
+        c"Content-Length is malformed, too large or differs among its copies (RFC 9112 section 6.3)"
+    ),
+    row!(CHTTP_E_LENGTH_AND_ENCODING, c"Content-Length and Transfer-Encoding together (RFC 9112 section 6.3)"),
+    row!(
+        CHTTP_E_TRANSFER_ENCODING,
+        c"Transfer-Encoding does not end in chunked, or is not known (RFC 9112 section 6.1)"
+    ),
+    row!(CHTTP_E_CHUNK_SIZE, c"a chunk size is malformed or too large (RFC 9112 section 7.1)"),
+    row!(CHTTP_E_CHUNK_FRAMING, c"a chunk does not end as it must (RFC 9112 section 7.1)"),
+    row!(CHTTP_E_CHUNK_EXTENSION, c"chunk extensions exceed their limit (RFC 9112 section 7.1.1)"),
+    row!(CHTTP_E_TRAILER, c"the trailer section is malformed (RFC 9112 section 7.1.2)"),
+    row!(CHTTP_E_TRAILERS_TOO_LARGE, c"the trailer section exceeds its limit"),
+    row!(CHTTP_E_UNEXPECTED_DATA, c"bytes arrived that belong to no request"),
+    row!(CHTTP_E_CLOSED_BEFORE_HEAD, c"the peer closed before any byte of the answer"),
+    row!(CHTTP_E_TRUNCATED_HEAD, c"the peer closed inside the head"),
+    row!(CHTTP_E_TRUNCATED_BODY, c"the peer closed before the announced length was reached"),
+    row!(CHTTP_E_TRUNCATED_CHUNK, c"the peer closed before the last chunk"),
+    row!(CHTTP_E_TRUNCATED_TRAILERS, c"the peer closed inside the trailer section"),
+    row!(CHTTP_E_BODY_LENGTH, c"the request body has not the length that was announced"),
+    row!(CHTTP_E_H2_STREAM_RESET, c"the peer reset the stream"),
+    row!(CHTTP_E_H2_MESSAGE, c"a message breaks the rules of HTTP/2, or its head is far over its limit"),
+    row!(CHTTP_E_H2_PROTOCOL, c"frames, field compression or flow control break the rules of HTTP/2"),
+    row!(CHTTP_E_H2_FLOOD, c"the peer sends too many frames that carry nothing"),
+    row!(CHTTP_E_H2_NOT_SPOKEN, c"HTTP/2 was demanded, and the peer does not speak it"),
+    row!(CHTTP_E_H2_UNSENDABLE, c"the request cannot be said in HTTP/2"),
+    row!(CHTTP_E_H2_NO_EXTENDED_CONNECT, c"the server allows no Extended CONNECT (RFC 8441)"),
     row!(
         CHTTP_E_WS_ACCEPT,
         c"the answer lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1)"
@@ -681,82 +463,42 @@ pub const TABLE: &[Row] = &[
     row!(CHTTP_E_WS_MESSAGE_TOO_LARGE, c"a message is larger than max_message"),
     row!(CHTTP_E_WS_DEFLATE, c"compressed data cannot be inflated (RFC 7692 section 7.2.2)"),
     row!(CHTTP_E_WS_ABNORMAL, c"the connection ended without a Close frame (1006, RFC 6455 section 7.1.5)"),
-    Row { code: CHTTP_E_TIMEOUT_POOL, name: c"CHTTP_E_TIMEOUT_POOL", text: c"no connection became free in time" },
-    Row { code: CHTTP_E_TIMEOUT_DNS, name: c"CHTTP_E_TIMEOUT_DNS", text: c"the name was not resolved in time" },
-    Row {
-        code: CHTTP_E_TIMEOUT_CONNECT,
-        name: c"CHTTP_E_TIMEOUT_CONNECT",
-        text: c"the connection was not made in time",
-    },
-    Row { code: CHTTP_E_TIMEOUT_TLS, name: c"CHTTP_E_TIMEOUT_TLS", text: c"the TLS handshake did not finish in time" },
-    Row {
-        code: CHTTP_E_TIMEOUT_WRITE,
-        name: c"CHTTP_E_TIMEOUT_WRITE",
-        text: c"the peer took no byte of the request for too long",
-    },
-    Row {
-        code: CHTTP_E_TIMEOUT_FIRST_BYTE,
-        name: c"CHTTP_E_TIMEOUT_FIRST_BYTE",
-        text: c"the answer did not begin in time",
-    },
-    Row {
-        code: CHTTP_E_TIMEOUT_READ,
-        name: c"CHTTP_E_TIMEOUT_READ",
-        text: c"no byte of the answer arrived for too long",
-    },
-    Row { code: CHTTP_E_TIMEOUT_TOTAL, name: c"CHTTP_E_TIMEOUT_TOTAL", text: c"the exchange as a whole took too long" },
-    Row {
-        code: CHTTP_E_TIMEOUT_PING,
-        name: c"CHTTP_E_TIMEOUT_PING",
-        text: c"no word came from the peer after a PING (HTTP/2)",
-    },
+    row!(CHTTP_E_SSE_STATUS, c"the answer to a request for events has another status than 200 or 204"),
+    row!(CHTTP_E_SSE_CONTENT_TYPE, c"the answer's Content-Type is not text/event-stream"),
+    row!(CHTTP_E_SSE_LINE_TOO_LONG, c"a line of the stream of events is longer than allowed"),
+    row!(CHTTP_E_SSE_EVENT_TOO_LARGE, c"an event is larger than allowed, or its id or type over 8 KiB"),
+    row!(
+        CHTTP_E_CONTENT_CODING,
+        c"the content coding is not known, or the bytes are none of it (RFC 9110 section 8.4)"
+    ),
+    row!(CHTTP_E_CONTENT_TRUNCATED, c"the end of the coded content is missing"),
+    row!(CHTTP_E_TIMEOUT_POOL, c"no connection became free in time"),
+    row!(CHTTP_E_TIMEOUT_DNS, c"the name was not resolved in time"),
+    row!(CHTTP_E_TIMEOUT_CONNECT, c"the connection was not made in time"),
+    row!(CHTTP_E_TIMEOUT_TLS, c"the TLS handshake did not finish in time"),
+    row!(CHTTP_E_TIMEOUT_WRITE, c"the peer took no byte of the request for too long"),
+    row!(CHTTP_E_TIMEOUT_FIRST_BYTE, c"the answer did not begin in time"),
+    row!(CHTTP_E_TIMEOUT_READ, c"no byte of the answer arrived for too long"),
+    row!(CHTTP_E_TIMEOUT_TOTAL, c"the exchange as a whole took too long"),
+    row!(CHTTP_E_TIMEOUT_PING, c"no word came from the peer after a PING (HTTP/2)"),
     row!(CHTTP_E_TIMEOUT_PONG, c"nothing came from the server after a PING (WebSocket)"),
     row!(CHTTP_E_TIMEOUT_CLOSE, c"the server did not answer a Close frame in time (WebSocket)"),
-    Row { code: CHTTP_E_CANCELLED, name: c"CHTTP_E_CANCELLED", text: c"the exchange was cancelled" },
-    Row { code: CHTTP_E_ENGINE_CLOSED, name: c"CHTTP_E_ENGINE_CLOSED", text: c"the engine was destroyed" },
-    Row {
-        code: CHTTP_E_CONNECTION_LOST,
-        name: c"CHTTP_E_CONNECTION_LOST",
-        text: c"the connection broke while the request or the answer was under way",
-    },
-    Row {
-        code: CHTTP_E_H2_UNPROCESSED,
-        name: c"CHTTP_E_H2_UNPROCESSED",
-        text: c"the peer has not looked at the request, and said so",
-    },
-    Row {
-        code: CHTTP_E_H2_GOAWAY,
-        name: c"CHTTP_E_H2_GOAWAY",
-        text: c"the peer ended the connection with an error of its own (HTTP/2: GOAWAY)",
-    },
-    Row { code: CHTTP_E_NOMEM, name: c"CHTTP_E_NOMEM", text: c"no memory for a size chosen by the peer or the caller" },
-    Row {
-        code: CHTTP_E_PANIC,
-        name: c"CHTTP_E_PANIC",
-        text: c"a bug in this library was caught; the engine is dead, the process is not",
-    },
-    Row {
-        code: CHTTP_E_FORKED,
-        name: c"CHTTP_E_FORKED",
-        text: c"this is a forked child: the handle belongs to the parent",
-    },
-    Row { code: CHTTP_E_IO, name: c"CHTTP_E_IO", text: c"a system call failed unexpectedly; see os_errno" },
-    Row { code: CHTTP_E_TOO_LARGE, name: c"CHTTP_E_TOO_LARGE", text: c"the answer is larger than collect_max" },
-    Row {
-        code: CHTTP_E_TOO_MANY_FILES,
-        name: c"CHTTP_E_TOO_MANY_FILES",
-        text: c"the limit of open file descriptors is reached",
-    },
-    Row {
-        code: CHTTP_E_TOO_MANY_EXCHANGES,
-        name: c"CHTTP_E_TOO_MANY_EXCHANGES",
-        text: c"the engine carries as many exchanges as it can",
-    },
-    Row {
-        code: CHTTP_E_TOO_MANY_WAITING,
-        name: c"CHTTP_E_TOO_MANY_WAITING",
-        text: c"as many exchanges wait for a connection as may (option max_waiting): the load is shed",
-    },
+    row!(CHTTP_E_CANCELLED, c"the exchange was cancelled"),
+    row!(CHTTP_E_ENGINE_CLOSED, c"the engine was destroyed"),
+    row!(CHTTP_E_CONNECTION_LOST, c"the connection broke while the request or the answer was under way"),
+    row!(CHTTP_E_H2_UNPROCESSED, c"the peer has not looked at the request, and said so"),
+    row!(CHTTP_E_H2_GOAWAY, c"the peer ended the connection with an error of its own (HTTP/2: GOAWAY)"),
+    row!(CHTTP_E_NOMEM, c"no memory for a size chosen by the peer or the caller"),
+    row!(CHTTP_E_PANIC, c"a bug in this library was caught; the engine is dead, the process is not"),
+    row!(CHTTP_E_FORKED, c"this is a forked child: the handle belongs to the parent"),
+    row!(CHTTP_E_IO, c"a system call failed unexpectedly; see os_errno"),
+    row!(CHTTP_E_TOO_LARGE, c"the answer is larger than collect_max"),
+    row!(CHTTP_E_TOO_MANY_FILES, c"the limit of open file descriptors is reached"),
+    row!(CHTTP_E_TOO_MANY_EXCHANGES, c"the engine carries as many exchanges as it can"),
+    row!(
+        CHTTP_E_TOO_MANY_WAITING,
+        c"as many exchanges wait for a connection as may (option max_waiting): the load is shed"
+    ),
 ];
 
 #[cfg(test)]

@@ -170,6 +170,7 @@ fn request(
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,
         websocket: None,
+        sse: None,
     })
 }
 

@@ -115,6 +115,24 @@ fn ws_echo_sends_messages_and_closes_in_order() {
 }
 
 #[test]
+fn sse_tail_goes_on_over_many_connections() {
+    let server = Server::start("sse_tail");
+    let tail = compile(&[&root().join("examples/sse_tail.c")], "examples/sse_tail");
+    let (ok, text) = run(&tail, &[&server.url("/events/10/4")], Stdio::null());
+    assert!(ok, "{text}");
+    let events: Vec<&str> = text.lines().filter(|line| line.starts_with("count ")).collect();
+    let expected: Vec<String> = (1..=10).map(|n| format!("count {n} number {n}")).collect();
+    assert_eq!(events, expected, "{text}");
+    assert_eq!(text.matches("CHTTP_E_SSE_ENDED: ").count(), 3, "{text}");
+    let (ok, text) = run(&tail, &[&server.url("/events/10/4"), "9"], Stdio::null());
+    assert!(ok && text.starts_with("count 10 number 10\n"), "{text}");
+    let (ok, text) = run(&tail, &[&server.url("/")], Stdio::null());
+    assert!(!ok && text.starts_with("CHTTP_E_SSE_CONTENT_TYPE: "), "{text}");
+    let (ok, text) = run(&tail, &[&server.url("/status/503")], Stdio::null());
+    assert!(!ok && text.starts_with("CHTTP_E_SSE_STATUS: "), "{text}");
+}
+
+#[test]
 fn many_has_a_thousand_answers() {
     let server = Server::start("many");
     let many = compile(&[&root().join("examples/many.c")], "examples/many");

@@ -66,6 +66,7 @@ struct conn {
     char method[16];
     char path[256];
     bool head_only, keep_alive, expects_continue, wants_upgrade;
+    uint64_t last_event_id;
     enum framing framing;
     uint64_t body_left;
     uint64_t body_count;
@@ -310,6 +311,23 @@ static void reply_redirect(struct conn *c, uint64_t hops, unsigned status)
     reply_length(c, 0);
 }
 
+/* A stream of events up to number `n`, of which one connection brings `m` and a part of the next. */
+static void reply_events(struct conn *c, uint64_t n, uint64_t m)
+{
+    char text[128];
+    uint64_t last = c->last_event_id;
+    c->close_after = last < n;
+    reply_start(c, last < n ? 200 : 204);
+    bytes_text(&c->out, last < n ? "Content-Type: text/event-stream\r\n\r\nretry: 1\n\n" : "\r\n");
+    for (uint64_t i = last + 1; i <= n && i <= last + m; i++) {
+        int len = snprintf(text, sizeof text, "id: %llu\nevent: count\ndata: number %llu\n\n", (unsigned long long)i,
+                           (unsigned long long)i);
+        bytes_put(&c->out, text, (size_t)len);
+    }
+    if (last < n)
+        bytes_text(&c->out, "id: 0\nevent: cut\ndata: never told");
+}
+
 static void tunnel_start(struct conn *c, const char *head)
 {
     bytes_text(&c->out, head);
@@ -507,6 +525,8 @@ static bool respond(struct loop *loop, struct conn *c)
             bytes_text(&c->out, "Upgrade: echo\r\n");
             reply_length(c, 0);
         }
+    } else if (route(path, "/events", &n, &m) && m >= 0) {
+        reply_events(c, (uint64_t)n, (uint64_t)m);
     } else if (strcmp(path, "/early413") == 0 || strcmp(path, "/early413/keep") == 0) {
         /* With a body the 413 went out before it (request_begin), and this is its end. */
         if (c->framing == FRAMING_NONE)
@@ -547,6 +567,8 @@ static void request_field(struct conn *c, const char *name, size_t name_len, con
         c->expects_continue = value_has(value, len, "100-continue");
     } else if (IS("Upgrade")) {
         c->wants_upgrade = true;
+    } else if (IS("Last-Event-ID")) {
+        c->last_event_id = strtoull(value, NULL, 10);
     }
 #undef IS
 }
@@ -585,6 +607,7 @@ static bool request_parse(struct conn *c, size_t len)
     c->keep_alive = version[8] != '0';
     c->expects_continue = c->wants_upgrade = c->close_after = false;
     c->framing = FRAMING_NONE;
+    c->last_event_id = 0;
     c->body_left = c->body_count = 0;
     c->produce = PRODUCE_NOTHING;
     bytes_clear(&c->head);

@@ -32,6 +32,8 @@
  *   /upgrade          101 and a raw echo; /upgrade/hello sends "hello\n" in the same segment as the 101
  *   /ws               a WebSocket for the key of RFC 6455 section 1.3 that sends back what it gets; /ws/chat chooses the
  *                     subprotocol "chat", /ws/hello sends "hello" and a PING with the 101; see ws_run() for more
+ *   /events/N/M       text/event-stream: events with the ids from that behind "Last-Event-ID" on, M of them and a half,
+ *                     then closes; 204 when N is reached
  *   CONNECT           200 and a raw echo, whatever the target
  *
  * All else is 404. HEAD gives the head alone. "Connection: close" and HTTP/1.0 close after the response.

@@ -1,5 +1,6 @@
 //! From a submitted request to bytes on a connection.
 
+use super::events::Subscription;
 use super::exchange::{Delivery, Due, Exchange, Told};
 use super::failure::{Cause, Phase};
 use super::gate::Gate;
@@ -56,6 +57,7 @@ impl Client {
             xid,
             credit: i64::try_from(request.recv_credit).unwrap_or(i64::MAX),
             delivery: if request.collect { Delivery::Collect(None) } else { Delivery::Stream },
+            subscription: request.sse.take().map(|sse| Box::new(Subscription::new(*sse))),
             upload: Upload::new(body, held),
             request: *request,
             queue,
@@ -84,6 +86,7 @@ impl Client {
             ws: None,
             finished: false,
             starved: false,
+            unfit: None,
             detail: None,
         };
         let slot = ids::slot(xid);
@@ -355,7 +358,9 @@ impl Client {
             if exchange.phase == Phase::Sending {
                 exchange.enter(Phase::Waiting, now);
             }
-            write_done(exchange, &mut self.outbox);
+            if !exchange.keeps_body() {
+                write_done(exchange, &mut self.outbox);
+            }
         }
     }
 
@@ -430,6 +435,7 @@ impl Client {
                 exchange.gate.resume();
                 self.credit(io, xid);
             }
+            Due::Reconnect => self.reconnect(io, xid),
             Due::SendBody => {
                 exchange.upload.held = false;
                 self.feed(io, xid);

@@ -3,11 +3,14 @@
 //! ```text
 //! Queued ──► Resolving ──► Connecting ──► Sending ──► Waiting ──► Receiving ──► (terminal event)
 //!    └───────────── idle connection ───────▲
+//!    ▲                                                                     │
+//!    └───────────── Reconnecting (a stream of events, `reconnect`) ◄───────┘
 //! ```
 //!
 //! Invariant: exactly one terminal event, and no event after it. `Client::conclude` and `Client::fail` alone emit it, and
 //! both take the exchange out of the table.
 
+use super::events::Subscription;
 use super::failure::Phase;
 use super::gate::Gate;
 use super::outcome::Traces;
@@ -30,6 +33,8 @@ pub enum Delivery {
     Stream,
     /// As one RESPONSE event, if it stays small; the object is there once the head is.
     Collect(Option<Obj<Response>>),
+    /// An event for each that its body tells.
+    Events,
 }
 
 /// Small pieces of a body that are gathered into one event.
@@ -68,6 +73,8 @@ pub enum Due {
     Ping,
     /// Its closing handshake is done, and the server leaves the connection open.
     Conclude,
+    /// A stream of events has rested for long enough.
+    Reconnect,
 }
 
 pub struct Exchange {
@@ -88,6 +95,8 @@ pub struct Exchange {
     pub conn: Option<(ConnId, StreamKey)>,
     pub upload: Upload,
     pub delivery: Delivery,
+    /// What was asked for is a stream of events.
+    pub subscription: Option<Box<Subscription>>,
     pub gathered: Option<Gathered>,
     /// Bytes that may still be delivered. Falls below zero by less than one event's minimum charge.
     pub credit: i64,
@@ -117,6 +126,8 @@ pub struct Exchange {
     pub finished: bool,
     /// There was no memory for an event.
     pub starved: bool,
+    /// What came cannot be made events of, and this is why.
+    pub unfit: Option<i32>,
     /// What is known about its failure beside the code.
     pub detail: Option<Box<str>>,
 }
@@ -144,6 +155,9 @@ impl Exchange {
             Phase::Resolving => consider(self.since.after(t.dns), Due::Fail(e::CHTTP_E_TIMEOUT_DNS)),
             Phase::Connecting => consider(self.since.after(t.connect), Due::Fail(e::CHTTP_E_TIMEOUT_CONNECT)),
             Phase::Securing => consider(self.since.after(t.tls), Due::Fail(e::CHTTP_E_TIMEOUT_TLS)),
+            Phase::Reconnecting => {
+                consider(self.subscription.as_ref().map_or(Tick::NEVER, |s| s.until), Due::Reconnect);
+            }
             Phase::Sending | Phase::Waiting | Phase::Receiving => {
                 if self.upload.held && self.answered {
                     // The answer came without the body, which is not sent any more.
@@ -174,6 +188,20 @@ impl Exchange {
         let head = &self.request.head;
         let asked = head.is_connect || head.upgrade;
         asked && !self.tunnel && matches!(self.upload.source, Source::Stream) && head.body.is_none()
+    }
+
+    /// The answer has ended: why it is not what was asked for.
+    pub fn unfinished(&self) -> Option<i32> {
+        let s = self.subscription.as_ref()?;
+        if matches!(self.delivery, Delivery::Events) {
+            return s.ended().or(s.wants.reconnect.then_some(e::CHTTP_E_SSE_ENDED));
+        }
+        s.refused
+    }
+
+    /// Its body may have to be sent once more, however long it lasts.
+    pub fn keeps_body(&self) -> bool {
+        self.subscription.as_ref().is_some_and(|s| s.wants.reconnect)
     }
 
     /// What is known of a request on a connection that it shares with others.

@@ -22,6 +22,8 @@ pub enum Phase {
     /// The request is sent; no byte of the answer has arrived.
     Waiting = 5,
     Receiving = 6,
+    /// A stream of events waits before its next connection.
+    Reconnecting = 7,
 }
 
 impl Phase {
@@ -34,6 +36,7 @@ impl Phase {
             Phase::Sending => "sending",
             Phase::Waiting => "waiting",
             Phase::Receiving => "receiving",
+            Phase::Reconnecting => "reconnecting",
         }
     }
 }
@@ -189,6 +192,8 @@ pub struct Failure {
     pub retryable: bool,
     pub request_bytes_sent: u64,
     pub connection_reused: bool,
+    /// Where a stream of events goes on.
+    pub last_event_id: Box<[u8]>,
 }
 
 impl Object for Failure {

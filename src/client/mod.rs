@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod events;
 pub mod exchange;
 pub mod failure;
 pub mod gate;
@@ -22,6 +23,7 @@ mod dispatch;
 pub mod logging;
 mod outbox;
 mod outcome;
+mod reconnect;
 mod shared;
 mod sink;
 pub mod stream;
@@ -42,7 +44,7 @@ use crate::pool::{Gone, Pool};
 use crate::proto::Tick;
 use dialer::Dialer;
 use exchange::Exchange;
-use failure::Cause;
+use failure::{Cause, Phase};
 use gate::Paused;
 use ids::Ids;
 use logging::Logging;
@@ -50,6 +52,7 @@ use outbox::Outbox;
 use shared::Lanes;
 use sink::{ExchangeSink, Users};
 use sources::{Sources, is_source};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use websocket::Writer;
@@ -135,6 +138,8 @@ pub struct Client {
     /// The engine has ended, and with this code every exchange that comes too late.
     closed: Option<i32>,
     tally: Tally,
+    /// For what is left to chance.
+    dice: u64,
 }
 
 impl Client {
@@ -161,6 +166,7 @@ impl Client {
             refilling: false,
             closed: None,
             tally: Tally::default(),
+            dice: RandomState::new().hash_one(0),
         }
     }
 
@@ -189,6 +195,9 @@ impl Client {
         if exchange.starved {
             return self.fail(io, xid, Cause::code(crate::error::CHTTP_E_NOMEM));
         }
+        if let Some(code) = exchange.unfit {
+            return self.fail(io, xid, Cause::code(code));
+        }
         if exchange.finished {
             return self.conclude(io, xid);
         }
@@ -214,6 +223,9 @@ impl Client {
                     Paused::Nothing => {}
                     Paused::Little => drop(exchange.nudge.get_or_insert(now.after(dispatch::NUDGE_NS))),
                     Paused::Enough => io.resume(id),
+                }
+                if exchange.has_worked(now) {
+                    exchange.nudge.get_or_insert(now.after(dispatch::NUDGE_NS));
                 }
             }
             // The protocol allows an end only where it also ends the message, which was handled above.
@@ -321,9 +333,10 @@ impl Client {
         );
         assert_eq!(io.conn_count(), busy + counts.idle as usize + self.dialer.connecting());
         assert_eq!(io.watch_count(), self.sources.watch_count(), "a watch was lost");
-        let waiting = self.exchanges.iter().filter(|x| x.conn.is_none()).count();
+        let rests = |x: &&Exchange| x.phase == Phase::Reconnecting;
+        let waiting = self.exchanges.iter().filter(|x| x.conn.is_none() && !rests(x)).count();
         assert_eq!(counts.waiting as usize, waiting, "a waiter was lost");
-        let in_need = |x: &&Exchange| x.conn.is_none() && x.dial.is_none();
+        let in_need = |x: &&Exchange| x.conn.is_none() && x.dial.is_none() && !rests(x);
         assert_eq!(counts.queued as usize, self.exchanges.iter().filter(in_need).count());
         let Tally { submitted, succeeded, failed, cancelled, connections_opened, .. } = self.tally;
         assert_eq!(submitted, succeeded + failed + cancelled + self.exchanges.len() as u64);

@@ -6,6 +6,7 @@ use super::{Client, ids, sink};
 use crate::diag::Level;
 use crate::error as e;
 use crate::net::backend::Backend;
+use crate::net::connection::ConnId;
 use crate::net::reactor::Io;
 use crate::pool::{Gone, OriginId, Reason};
 use crate::proto::tls;
@@ -26,24 +27,25 @@ pub(super) struct Traces {
     pub left: bool,
 }
 
+/// The connection that an exchange has left, and that is to be looked after.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Left {
+    Nothing,
+    /// It may serve on.
+    Free(ConnId),
+    /// Others are on it.
+    Shared(ConnId),
+}
+
 impl Client {
     /// The answer is complete.
     pub(super) fn conclude<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
-        let Some(mut exchange) = self.take(io, xid) else { return };
-        let uploaded = exchange.upload.ended && exchange.unsent == 0;
-        let mut free = None;
-        if let Some((conn, stream)) = exchange.conn {
-            if io.conn(conn).is_some_and(|c| c.is_shared()) {
-                // The connection is looked after once all that it has said is acted upon.
-                self.leave_lane(io, &exchange, conn, stream);
-            } else if !exchange.request.close && io.reusable(conn) {
-                free = Some(conn);
-                self.pool.give(conn);
-            } else {
-                // Closing first gives up borrowed memory, so that WRITE_DONE may follow.
-                self.hang_up(io, conn, !uploaded && !exchange.tunnel, Gone::Spent);
-            }
+        let Some(exchange) = self.exchange(xid) else { return };
+        if let Some(why) = exchange.unfinished() {
+            return self.fall_short(io, xid, why);
         }
+        let Some(mut exchange) = self.take(io, xid) else { return };
+        let left = self.hand_back(io, &exchange);
         super::dispatch::write_done(&mut exchange, &mut self.outbox);
         self.tally.succeeded += 1;
         let elapsed = exchange.elapsed(io.now());
@@ -62,9 +64,75 @@ impl Client {
             _ => event = sink::event(&exchange, kind::DONE),
         }
         self.end(&exchange, event, elapsed);
+        self.after(io, left, None, exchange.origin, Cause::code(0));
+    }
+
+    /// The answer is complete, and not what was asked for: no stream of events, or the end of one that is to go on.
+    fn fall_short<B: Backend>(&mut self, io: &mut Io<B>, xid: u64, code: i32) {
+        let Some(exchange) = self.exchanges.get(ids::slot(xid)) else { return };
+        let cause = Cause::code(code);
+        if self.will_reconnect(exchange, code) {
+            return self.rest(io, xid, cause, true);
+        }
+        let Some(exchange) = self.take(io, xid) else { return };
+        let why = self.explain(&exchange, cause, true);
+        let left = self.hand_back(io, &exchange);
+        self.tell_failure(io, exchange, why, left);
+    }
+
+    /// The connection of an answer that is complete goes back to the pool, or is closed.
+    pub(super) fn hand_back<B: Backend>(&mut self, io: &mut Io<B>, exchange: &Exchange) -> Left {
+        let Some((conn, stream)) = exchange.conn else { return Left::Nothing };
+        if io.conn(conn).is_some_and(|c| c.is_shared()) {
+            // The connection is looked after once all that it has said is acted upon.
+            self.leave_lane(io, exchange, conn, stream);
+            return Left::Nothing;
+        }
+        if !exchange.request.close && io.reusable(conn) {
+            self.pool.give(conn);
+            return Left::Free(conn);
+        }
+        // Closing first gives up borrowed memory, so that WRITE_DONE may follow.
+        let uploaded = exchange.upload.ended && exchange.unsent == 0;
+        self.hang_up(io, conn, !uploaded && !exchange.tunnel, Gone::Spent);
+        Left::Nothing
+    }
+
+    /// The connection of an exchange that failed is left or closed, and its place in the queue given up.
+    pub(super) fn part_ways<B: Backend>(&mut self, io: &mut Io<B>, exchange: &Exchange) -> Left {
+        if let Some((conn, stream)) = exchange.conn
+            && io.conn(conn).is_some_and(|c| c.is_shared())
+        {
+            self.leave_lane(io, exchange, conn, stream);
+            return Left::Shared(conn);
+        }
+        if let Some((conn, _)) = exchange.conn {
+            // What was sent whole is not taken back, and the alert that says why is not overtaken by a reset.
+            let sent = exchange.tunnel && exchange.upload.ended && exchange.unsent == 0;
+            self.hang_up(io, conn, !sent && exchange.phase != Phase::Securing, Gone::Failed);
+        } else if let Some(waiter) = exchange.waiter {
+            self.pool.abandon(waiter);
+        }
+        Left::Nothing
+    }
+
+    /// After an exchange has left the table, or come to rest: what it has left is put to use.
+    pub(super) fn after<B: Backend>(
+        &mut self,
+        io: &mut Io<B>,
+        left: Left,
+        dial: Option<crate::mem::Key>,
+        origin: OriginId,
+        cause: Cause,
+    ) {
         self.stir(io);
-        match free {
-            Some(conn) => self.serve(io, exchange.origin, conn),
+        match left {
+            Left::Nothing => {}
+            Left::Free(conn) => return self.serve(io, origin, conn),
+            Left::Shared(conn) => self.tend(io, conn),
+        }
+        match dial {
+            Some(dial) => self.release_dial(io, dial, origin, cause),
             None => self.refill(io),
         }
     }
@@ -79,22 +147,19 @@ impl Client {
         if self.may_retry(xid, cause, traces) {
             return self.retry(io, xid, cause);
         }
-        let Some(mut exchange) = self.take(io, xid) else { return };
-        let why = self.explain(&exchange, cause, traces.heard);
-        self.log.add(level_of(cause.code), io.now(), xid, || format!("failed: {}", why.message));
-        let mut shared = None;
-        if let Some((conn, stream)) = exchange.conn
-            && io.conn(conn).is_some_and(|c| c.is_shared())
-        {
-            shared = Some(conn);
-            self.leave_lane(io, &exchange, conn, stream);
-        } else if let Some((conn, _)) = exchange.conn {
-            // What was sent whole is not taken back, and the alert that says why is not overtaken by a reset.
-            let sent = exchange.tunnel && exchange.upload.ended && exchange.unsent == 0;
-            self.hang_up(io, conn, !sent && exchange.phase != Phase::Securing, Gone::Failed);
-        } else if let Some(waiter) = exchange.waiter {
-            self.pool.abandon(waiter);
+        if self.exchanges.get(ids::slot(xid)).is_some_and(|x| self.will_reconnect(x, cause.code)) {
+            return self.rest(io, xid, cause, traces.heard);
         }
+        let Some(exchange) = self.take(io, xid) else { return };
+        let why = self.explain(&exchange, cause, traces.heard);
+        let left = self.part_ways(io, &exchange);
+        self.tell_failure(io, exchange, why, left);
+    }
+
+    /// The terminal event of a failure, and what comes with it.
+    fn tell_failure<B: Backend>(&mut self, io: &mut Io<B>, mut exchange: Exchange, why: Failure, left: Left) {
+        let cause = why.cause;
+        self.log.add(level_of(cause.code), io.now(), exchange.xid, || format!("failed: {}", why.message));
         super::dispatch::write_done(&mut exchange, &mut self.outbox);
         self.deliver_rest(&mut exchange);
         if cause.code == e::CHTTP_E_CANCELLED || cause.code == e::CHTTP_E_ENGINE_CLOSED {
@@ -111,14 +176,7 @@ impl Client {
         }
         event.obj = why.into_block();
         self.end(&exchange, event, elapsed);
-        self.stir(io);
-        if let Some(conn) = shared {
-            self.tend(io, conn);
-        }
-        match exchange.dial {
-            Some(dial) => self.release_dial(io, dial, exchange.origin, cause),
-            None => self.refill(io),
-        }
+        self.after(io, left, exchange.dial, exchange.origin, cause);
     }
 
     /// TLS failed, which tells its own story.
@@ -154,7 +212,7 @@ impl Client {
     }
 
     /// Take an exchange out of the table, with its timer.
-    fn take<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) -> Option<Exchange> {
+    pub(super) fn take<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) -> Option<Exchange> {
         self.exchange(xid)?;
         let exchange = self.exchanges.remove(ids::slot(xid))?;
         if let Some((timer, _)) = exchange.timer {
@@ -227,7 +285,7 @@ impl Client {
         self.proceed(io, origin, xid, found);
     }
 
-    fn explain(&self, x: &Exchange, cause: Cause, heard: bool) -> Failure {
+    pub(super) fn explain(&self, x: &Exchange, cause: Cause, heard: bool) -> Failure {
         let (host, port) = (&x.request.origin.host, x.request.origin.port);
         let what = x.detail.as_deref().unwrap_or_else(|| e::text(cause.code));
         let mut message = format!("{host}:{port}: {what} ({}", x.phase.name());
@@ -259,6 +317,7 @@ impl Client {
             retryable: transient && safe && cause.code != e::CHTTP_E_NAME_NOT_FOUND,
             request_bytes_sent: x.bytes_sent,
             connection_reused: x.route.reused,
+            last_event_id: Box::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A request as the engine carries it: validated and encoded on the application's thread.
 
+use super::events::Sse;
 use super::settings::Timeouts;
 use super::upload::Source;
 use super::websocket::Setup;
@@ -23,6 +24,8 @@ pub struct Request {
     pub timeouts: Timeouts,
     /// It asks for a WebSocket: its head is the handshake.
     pub websocket: Option<Box<Setup>>,
+    /// The answer is to be a stream of events.
+    pub sse: Option<Box<Sse>>,
 }
 
 impl Request {

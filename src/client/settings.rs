@@ -1,5 +1,6 @@
 //! Cold configuration of an engine: what the options of the C interface set.
 
+use super::events::Sse;
 use super::logging::Call;
 use super::trust;
 use super::websocket;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// For WebSockets that do not say otherwise.
     pub ws: websocket::Choices,
+    /// For streams of events that say nothing of their own.
+    pub sse: Sse,
     /// Bytes that an exchange may have delivered and not released.
     pub recv_credit: u64,
     /// Largest answer that arrives as one RESPONSE event.
@@ -110,6 +113,7 @@ impl Default for Settings {
             h2: h2::Limits::default(),
             timeouts: Timeouts::default(),
             ws: websocket::Choices::default(),
+            sse: Sse::default(),
             recv_credit: 1 << 20,
             collect_max: 1 << 20,
             send_buffer: 256 << 10,

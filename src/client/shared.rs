@@ -151,6 +151,9 @@ impl Client {
         if exchange.starved {
             return self.fail(io, xid, Cause::code(e::CHTTP_E_NOMEM));
         }
+        if let Some(code) = exchange.unfit {
+            return self.fail(io, xid, Cause::code(code));
+        }
         if exchange.finished {
             return self.conclude(io, xid);
         }
@@ -165,6 +168,9 @@ impl Client {
                 Paused::Nothing => {}
                 Paused::Little => drop(exchange.nudge.get_or_insert(now.after(dispatch::NUDGE_NS))),
                 Paused::Enough => io.credit(conn, stream),
+            }
+            if exchange.has_worked(now) {
+                exchange.nudge.get_or_insert(now.after(dispatch::NUDGE_NS));
             }
         }
         if told.go_ahead {

@@ -1,5 +1,6 @@
 //! Where a connection's upcalls become events of an exchange.
 
+use super::events;
 use super::exchange::{Delivery, Exchange, Gathered};
 use super::failure::Phase;
 use super::logging::Logging;
@@ -108,7 +109,7 @@ impl<'a> ExchangeSink<'a> {
 
     /// Bytes that may be delivered now.
     pub fn available(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool) -> u64 {
-        if exchange.starved {
+        if exchange.starved || exchange.unfit.is_some() {
             return 0;
         }
         exchange.credit = exchange.credit.saturating_add_unsigned(exchange.gate.take_returned());
@@ -121,6 +122,20 @@ impl<'a> ExchangeSink<'a> {
         }
         let gathered = exchange.gathered.as_ref().map_or(0, |g| g.len as i64);
         u64::try_from(exchange.credit - gathered).unwrap_or(0)
+    }
+
+    /// The final head of what was to be a stream of events.
+    fn stream_answered(&mut self, s: StreamKey, head: &Head<'_>) {
+        let Some(exchange) = self.users.of(s, self.now) else { return };
+        let Some(subscription) = &mut exchange.subscription else { return };
+        let follows = subscription.answered(head);
+        let refused = subscription.refused.unwrap_or_default();
+        exchange.delivery = if follows { Delivery::Events } else { Delivery::Stream };
+        let mut obj = response::from_head(self.memory, head, 0, exchange.route);
+        if let Some(obj) = &mut obj {
+            obj.parts_mut().0.timing = exchange.timing;
+        }
+        push_head(exchange, self.outbox, kind::HEADERS, head.status, obj, refused);
     }
 
     /// The answer will not be whole: hand over what was received of it.
@@ -158,13 +173,21 @@ fn trace(log: &mut Logging, now: Tick, xid: u64, head: &Head<'_>) {
     });
 }
 
-fn push_head(exchange: &mut Exchange, outbox: &mut Outbox, kind: u16, status: u16, obj: Option<Obj<Response>>) {
+fn push_head(
+    exchange: &mut Exchange,
+    outbox: &mut Outbox,
+    kind: u16,
+    status: u16,
+    obj: Option<Obj<Response>>,
+    error: i32,
+) {
     let Some(obj) = obj else {
         exchange.starved = true;
         return;
     };
     let mut event = event(exchange, kind);
     event.arg = status as u32;
+    event.error = error;
     event.obj = Some(obj.into_block());
     outbox.push(&exchange.queue, event);
 }
@@ -213,7 +236,7 @@ fn stop_collecting(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Po
     });
     let status = obj.get().status;
     response::clear_body(&mut obj);
-    push_head(exchange, outbox, kind::HEADERS, status, Some(obj));
+    push_head(exchange, outbox, kind::HEADERS, status, Some(obj), 0);
     match copy {
         None => {}
         Some(Some(block)) => {
@@ -273,7 +296,7 @@ impl Sink for ExchangeSink<'_> {
         }
         trace(self.log, self.now, exchange.xid, head);
         let obj = response::from_head(self.memory, head, 0, exchange.route);
-        push_head(exchange, self.outbox, kind::INFORMATIONAL, head.status, obj);
+        push_head(exchange, self.outbox, kind::INFORMATIONAL, head.status, obj, 0);
     }
 
     fn head(&mut self, s: StreamKey, head: &Head<'_>, follows: Follows) {
@@ -313,6 +336,7 @@ impl Sink for ExchangeSink<'_> {
             Follows::Unknown => Some(0),
         };
         match (room, &exchange.delivery) {
+            _ if exchange.subscription.is_some() => self.stream_answered(s, head),
             (Some(room), Delivery::Collect(_)) => {
                 // A large claim is believed only as it comes true.
                 let room = room.min(BELIEVED) as usize;
@@ -327,14 +351,17 @@ impl Sink for ExchangeSink<'_> {
                 if let Some(obj) = &mut obj {
                     obj.parts_mut().0.timing = exchange.timing;
                 }
-                push_head(exchange, self.outbox, kind::HEADERS, head.status, obj);
+                push_head(exchange, self.outbox, kind::HEADERS, head.status, obj, 0);
             }
         }
     }
 
     fn credit(&mut self, s: StreamKey) -> u64 {
         let Some(exchange) = self.users.of(s, self.now) else { return 0 };
-        let credit = Self::available(exchange, self.outbox, self.memory);
+        let mut credit = Self::available(exchange, self.outbox, self.memory);
+        if let (Delivery::Events, Some(s)) = (&exchange.delivery, &exchange.subscription) {
+            credit = s.ask(self.now, credit);
+        }
         self.denied |= credit == 0;
         exchange.told.denied = credit == 0;
         credit
@@ -351,9 +378,13 @@ impl Sink for ExchangeSink<'_> {
             // What a protocol owns may also come when there is no input.
             Data::Owned(bytes) => (bytes, None),
         };
-        if let Delivery::Collect(Some(obj)) = &mut exchange.delivery {
-            exchange.starved |= !response::append(self.memory, obj, bytes);
-            return;
+        match &mut exchange.delivery {
+            Delivery::Collect(Some(obj)) => {
+                exchange.starved |= !response::append(self.memory, obj, bytes);
+                return;
+            }
+            Delivery::Events => return events::take(exchange, self.outbox, self.memory, self.now, bytes),
+            _ => {}
         }
         let len = bytes.len();
         if len < GATHER_BELOW {
@@ -427,7 +458,7 @@ impl Sink for ExchangeSink<'_> {
         stop_collecting(exchange, self.outbox, self.memory);
         flush_gathered(exchange, self.outbox, self.memory);
         let obj = response::from_trailers(self.memory, exchange.status, version, fields, exchange.route);
-        push_head(exchange, self.outbox, kind::TRAILERS, exchange.status, obj);
+        push_head(exchange, self.outbox, kind::TRAILERS, exchange.status, obj, 0);
     }
 
     fn end(&mut self, s: StreamKey) {
@@ -482,7 +513,7 @@ impl Receiver for ExchangeSink<'_> {
     fn paused(&mut self) -> bool {
         // The head is always read; only bodies are paid for. Streams that share a connection are held back one by one.
         let Users::One(exchange) = &mut self.users else { return false };
-        if exchange.starved {
+        if exchange.starved || exchange.unfit.is_some() || exchange.has_worked(self.now) {
             return true;
         }
         if !exchange.answered || exchange.finished {

@@ -8,6 +8,7 @@ use super::log::*;
 use super::mock::*;
 use super::network::*;
 use super::pool::*;
+use super::sse::*;
 use super::tls::*;
 use super::websocket::*;
 use crate::client::Settings;
@@ -351,6 +352,11 @@ const TABLE: &[Row] = &[
     row!(CHTTP_OPT_WS_HEARTBEAT_NS, c"ws_heartbeat_ns", c"ns", 1, NS, true, ws.heartbeat: u64, c"WebSocket: silence after which the server is sent a PING"),
     row!(CHTTP_OPT_WS_PONG_TIMEOUT_NS, c"ws_pong_timeout_ns", c"ns", 1, NS, true, ws.pong_timeout: u64, c"WebSocket: silence after a PING before it is given up"),
     row!(CHTTP_OPT_WS_CLOSE_TIMEOUT_NS, c"ws_close_timeout_ns", c"ns", 1, NS, true, ws.close_timeout: u64, c"WebSocket: how long the server may take to answer a Close frame, and to close"),
+    row!(CHTTP_OPT_SSE_RETRY_NS, c"sse_retry_ns", c"ns", 1, NS, false, sse.retry_ns: u64, c"events: the wait before a reconnection"),
+    row!(CHTTP_OPT_SSE_RETRY_MAX_NS, c"sse_retry_max_ns", c"ns", 1, NS, true, sse.retry_max_ns: u64, c"events: the longest wait before a reconnection"),
+    row!(CHTTP_OPT_SSE_MAX_ATTEMPTS, c"sse_max_attempts", c"", 1, NS, true, sse.attempts_max: u64, c"events: reconnections in a row on which nothing comes"),
+    row!(CHTTP_OPT_SSE_LINE_MAX, c"sse_line_max", c"bytes", 64, GIB, false, sse.limits.line_max: u32, c"events: one line of a stream"),
+    row!(CHTTP_OPT_SSE_EVENT_MAX, c"sse_event_max", c"bytes", 64, GIB, false, sse.limits.event_max: u32, c"events: the data of one event"),
 ];
 
 impl Row {

@@ -22,6 +22,8 @@ pub const CHTTP_PHASE_SENDING: i32 = 4;
 /// The request is sent; no byte of the answer has arrived.
 pub const CHTTP_PHASE_WAITING: i32 = 5;
 pub const CHTTP_PHASE_RECEIVING: i32 = 6;
+/// A stream of events waits before its next connection.
+pub const CHTTP_PHASE_RECONNECTING: i32 = 7;
 
 const _: () = assert!(
     Phase::Queued as i32 == CHTTP_PHASE_QUEUED

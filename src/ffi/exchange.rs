@@ -6,6 +6,7 @@ use super::guard::{Refusal, bytes, guard, guard_explained, outside_callbacks, si
 use super::network;
 use super::queue::chttp_queue;
 use super::response::chttp_response;
+use super::sse;
 use super::tls::chttp_tls;
 use super::types::*;
 use super::websocket;
@@ -41,7 +42,8 @@ const FLAGS: u32 = CHTTP_REQ_COLLECT
     | CHTTP_REQ_RAW
     | CHTTP_REQ_HTTP1
     | CHTTP_REQ_HTTP2
-    | CHTTP_REQ_WEBSOCKET;
+    | CHTTP_REQ_WEBSOCKET
+    | CHTTP_REQ_SSE;
 /// What goes with a WebSocket.
 const WITH_WEBSOCKET: u32 = CHTTP_REQ_WEBSOCKET | CHTTP_REQ_HTTP1;
 
@@ -122,7 +124,11 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
     if duplex && method != b"CONNECT" {
         return Err(wrong(e::CHTTP_E_INVALID_METHOD, "method: a raw stream of HTTP/2 is opened by CONNECT alone"));
     }
+    // SAFETY: by contract.
+    let events = unsafe { sse::wants(r, method, settings) }?;
+    let defaults = events.as_ref().map(|events| events.fields()).unwrap_or_default();
     let mut spec = Spec::new(method, &url);
+    spec.defaults = &defaults;
     // SAFETY: by contract.
     spec.protocol = unsafe { bytes("protocol", r.protocol, r.protocol_len) }?;
     // SAFETY: by contract.
@@ -132,6 +138,10 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
     spec.expect_continue = r.flags & CHTTP_REQ_EXPECT_CONTINUE != 0;
     // SAFETY: by contract.
     let head = if raw { EncodedHead::nothing() } else { unsafe { head(r, &spec, setup.as_deref_mut()) }? };
+    if let Some(events) = &events {
+        sse::check(&head, events)?;
+    }
+    drop(defaults);
     // SAFETY: by contract.
     let tls = unsafe { chttp_tls::get(r.tls.cast()) }.map_err(|mut refusal| {
         refusal.message.insert_str(0, "tls: ");
@@ -188,11 +198,12 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
             first_byte: or(r.first_byte_timeout_ns, t.first_byte),
             // A stream may be silent for as long as it likes.
             read: or(r.read_timeout_ns, if duplex { CHTTP_UNLIMITED } else { t.read }),
-            total: or(r.total_timeout_ns, t.total),
+            total: or(r.total_timeout_ns, if events.is_some() { sse::NO_TOTAL } else { t.total }),
             expect: or(r.expect_timeout_ns, t.expect),
         },
         head,
         websocket: setup,
+        sse: events,
     }))
 }
 
@@ -525,6 +536,9 @@ pub unsafe extern "C" fn chttp_perform(
             let mut request = read(&engine, request.cast(), 0)?;
             if matches!(request.body, Source::Stream) {
                 return Err(wrong(e::CHTTP_E_INVALID_BODY, "flags: a stream needs a queue"));
+            }
+            if request.sse.is_some() {
+                return Err(wrong(e::CHTTP_E_INVALID_ARG, "flags: CHTTP_REQ_SSE needs a queue"));
             }
             request.collect = true;
             let (mut answer, mut outcome) = (None, Ok(()));

@@ -69,6 +69,7 @@ pub unsafe fn guard_explained(
             retryable: code == e::CHTTP_E_AGAIN,
             request_bytes_sent: 0,
             connection_reused: false,
+            last_event_id: Box::default(),
         };
         let raw = failure.into_block().map_or(std::ptr::null_mut(), |block| block.into_raw().cast());
         // SAFETY: by contract.

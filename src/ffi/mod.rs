@@ -28,6 +28,7 @@ mod process;
 pub mod queue;
 pub mod response;
 pub mod run;
+pub mod sse;
 pub mod stream;
 pub mod submission;
 pub mod timer;

@@ -1,5 +1,6 @@
 //! Plain structs and constants of the interface.
 
+use super::sse::chttp_sse;
 use super::tls::chttp_tls;
 use super::websocket::chttp_websocket;
 use std::ffi::{c_char, c_void};
@@ -7,6 +8,7 @@ use std::ffi::{c_char, c_void};
 /// An interim answer (1xx other than 101): `arg` is the status, `obj` a chttp_response.
 pub const CHTTP_EV_INFORMATIONAL: u32 = 1;
 /// The final head, whatever its status: 404 and 302 are answers, not errors. `arg` is the status, `obj` a chttp_response.
+/// For a stream of events (CHTTP_REQ_SSE) one comes with each connection; `error` is 0 or says why it is none.
 /// With CHTTP_EF_TUNNEL the connection is a raw stream from here on: BODY events carry its bytes, chttp_body_write() writes
 /// to it, chttp_body_end() closes our side.
 pub const CHTTP_EV_HEADERS: u32 = 2;
@@ -59,6 +61,19 @@ pub const CHTTP_EV_WS_PONG: u32 = 26;
 pub const CHTTP_EV_WS_CLOSE: u32 = 27;
 /// What chttp_queue_post() was given: `token`, and `aux`. Terminal. `xid` is 0.
 pub const CHTTP_EV_TASK: u32 = 22;
+/// An event of a stream (CHTTP_REQ_SSE): `data` and `len` are its data, lines parted by LF, never NULL. chttp_sse_fields() tells
+/// its type, id and retry. `obj` is shared by up to 32 events that came together: release all of them, and their credit comes
+/// back with the last. One that is kept keeps up to 4 KiB, or its own size.
+///
+/// What chttp_sse_fields() reads, for bindings: `arg` is retry in milliseconds, 0xffffffff for none; of `aux` the bits 0 to 15
+/// are the length of the type, which stands behind the data (0: "message"), 16 to 31 the length of the id, and 32 to 63 where
+/// that begins, as a signed number from `data` on.
+pub const CHTTP_EV_SSE: u32 = 30;
+/// The connection of a stream of events is gone, and another one follows: `error` says why (CHTTP_E_SSE_ENDED: the server
+/// ended it in due form), `obj` is a chttp_error, `arg` the number of the attempt that follows, counted from the last one on
+/// which anything came, `aux` the nanoseconds until then, `data` and `len` the last event id, borrowed from `obj`. What the
+/// server sends from there on follows behind the next HEADERS; what it does not send again is lost.
+pub const CHTTP_EV_SSE_RECONNECT: u32 = 31;
 
 /// The last event of its exchange, watch or timer.
 pub const CHTTP_EF_TERMINAL: u32 = 1;
@@ -112,6 +127,21 @@ pub const CHTTP_REQ_RAW: u32 = 32;
 pub const CHTTP_REQ_HTTP1: u32 = 64;
 /// HTTP/2 only, without TLS by prior knowledge, whatever `http_version` says. Not with CHTTP_REQ_HTTP1.
 pub const CHTTP_REQ_HTTP2: u32 = 128;
+/// A stream of events (Server-Sent Events, WHATWG HTML section 9.2): HEADERS, then CHTTP_EV_SSE for each event, over as many
+/// connections as it takes. Any method and body. `sse` has its settings, or is NULL.
+///
+/// `Accept: text/event-stream` and `Cache-Control: no-cache` are added unless they are among the fields; `Last-Event-ID` must
+/// not be. The answer has to have status 200 and Content-Type text/event-stream. With another one HEADERS carries
+/// CHTTP_E_SSE_STATUS or CHTTP_E_SSE_CONTENT_TYPE, its body arrives as BODY events, and DONE has the same error. 204 ends the
+/// exchange without one. Redirects are not followed.
+///
+/// When the connection is lost, ends, or is silent for `read_timeout_ns`, CHTTP_EV_SSE_RECONNECT tells it, and after a wait the
+/// request is sent again with `Last-Event-ID`: same id, token and credit. Only DONE is terminal; chttp_cancel() works at all
+/// times. A failure that another connection would meet too (a certificate, a broken message, a line that is too long) ends the
+/// exchange. `total_timeout_ns` is for all connections together, and 0 is none for it, whatever the engine's option says; the
+/// others are for each connection. A body in borrowed memory (over 64 KiB) stays borrowed until WRITE_DONE, which comes at the
+/// end if the request reconnects. Not with CHTTP_REQ_COLLECT, CHTTP_REQ_RAW, an Upgrade, HEAD, CONNECT, chttp_perform().
+pub const CHTTP_REQ_SSE: u32 = 512;
 
 /// A WebSocket (RFC 6455). The URL may begin with ws or wss, too, which are http and https. Everything about making the
 /// connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults; fields may be given,
@@ -145,7 +175,7 @@ pub type chttp_xid = u64;
 /// Everything that happens. 64 bytes in the caller's memory. Unknown kinds are to be released and ignored.
 ///
 /// Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or INFORMATIONAL* RESPONSE; a failure cuts it
-/// short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
+/// short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. In a stream of events SSE* stands for BODY*, and after SSE_RECONNECT it begins anew. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
 /// the last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -270,6 +300,8 @@ pub struct chttp_request {
     pub protocol_len: usize,
     /// With CHTTP_REQ_WEBSOCKET: what is wanted of it, or NULL. Else NULL.
     pub websocket: *const chttp_websocket,
+    /// With CHTTP_REQ_SSE: NULL for the engine's, or what the stream of events is to be like.
+    pub sse: *const chttp_sse,
 }
 
 /// When things happened, in nanoseconds since submit; 0 for what did not happen. Fill in nothing; pass the size.
@@ -393,6 +425,8 @@ pub const CHTTP_STRUCT_MOCK_STEP: u32 = 8;
 pub const CHTTP_STRUCT_MOCK_RECORD: u32 = 9;
 pub const CHTTP_STRUCT_SUBMISSION: u32 = 10;
 pub const CHTTP_STRUCT_WEBSOCKET: u32 = 11;
+pub const CHTTP_STRUCT_SSE: u32 = 13;
+pub const CHTTP_STRUCT_SSE_EVENT: u32 = 14;
 
 /// Size in bytes of a struct in the library that is loaded, so that a binding can check its layout; 0 for an unknown id.
 ///
@@ -410,6 +444,8 @@ pub extern "C" fn chttp_struct_size(id: u32) -> usize {
         CHTTP_STRUCT_TLS_INFO => size_of::<chttp_tls_info>(),
         CHTTP_STRUCT_MOCK_STEP => size_of::<super::mock::chttp_mock_step>(),
         CHTTP_STRUCT_MOCK_RECORD => size_of::<super::mock::chttp_mock_record>(),
+        CHTTP_STRUCT_SSE => size_of::<chttp_sse>(),
+        CHTTP_STRUCT_SSE_EVENT => size_of::<super::sse::chttp_sse_event>(),
         CHTTP_STRUCT_SUBMISSION => size_of::<super::submission::chttp_submission>(),
         CHTTP_STRUCT_WEBSOCKET => size_of::<chttp_websocket>(),
         _ => 0,
@@ -440,6 +476,8 @@ const _: () = {
         (CHTTP_EV_WS_PING, kind::WS_PING),
         (CHTTP_EV_WS_PONG, kind::WS_PONG),
         (CHTTP_EV_WS_CLOSE, kind::WS_CLOSE),
+        (CHTTP_EV_SSE, kind::SSE),
+        (CHTTP_EV_SSE_RECONNECT, kind::SSE_RECONNECT),
         (CHTTP_EF_TERMINAL, flag::TERMINAL),
         (CHTTP_EF_COPIED, flag::COPIED),
         (CHTTP_EF_TUNNEL, flag::TUNNEL),

@@ -8,6 +8,7 @@
 //! for its memory are questions of the rooms above.
 #![forbid(unsafe_code)]
 
+pub mod coding;
 pub mod eyeballs;
 pub mod fault;
 pub mod h1;
@@ -15,6 +16,7 @@ pub mod h2;
 pub mod out;
 pub mod raw;
 pub mod route;
+pub mod sse;
 pub mod tls;
 pub mod url;
 pub mod ws;

@@ -24,6 +24,8 @@ pub mod kind {
     pub const WS_PING: u16 = 25;
     pub const WS_PONG: u16 = 26;
     pub const WS_CLOSE: u16 = 27;
+    pub const SSE: u16 = 30;
+    pub const SSE_RECONNECT: u16 = 31;
 }
 
 /// Event flags of the C interface.

@@ -4,6 +4,7 @@
 #![allow(dead_code)] // Each test binary uses a part of it.
 
 use chttpcore::client::engine::Stats;
+use chttpcore::client::events::{NO_RETRY, Names, Parcel, Sse};
 use chttpcore::client::settings::Timeouts;
 use chttpcore::client::upload::{Piece, Source};
 use chttpcore::client::websocket::Setup;
@@ -84,6 +85,8 @@ pub struct Ask {
     pub http: Http,
     /// Of an Extended CONNECT.
     pub protocol: Option<&'static str>,
+    /// The answer is to be a stream of events.
+    pub sse: Option<Sse>,
 }
 
 #[derive(Clone)]
@@ -122,6 +125,7 @@ pub fn ask(method: &'static str, url: &str) -> Ask {
         tls: None,
         http: Http::default(),
         protocol: None,
+        sse: None,
     }
 }
 
@@ -165,6 +169,8 @@ impl Ask {
         };
         spec.body = len;
         spec.protocol = self.protocol.map(str::as_bytes);
+        let defaults = self.sse.as_ref().map(Sse::fields).unwrap_or_default();
+        spec.defaults = &defaults;
         let fields = self.fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
         let raw = matches!(self.load, Load::Raw);
         let head = if raw { EncodedHead::nothing() } else { encode::encode(&spec, fields).unwrap() };
@@ -192,6 +198,7 @@ impl Ask {
                 Load::WebSocket(setup) => Some(setup.clone()),
                 _ => None,
             },
+            sse: self.sse.clone().map(Box::new),
         })
     }
 }
@@ -218,6 +225,34 @@ pub struct Log {
     /// Body events that were not released, in order, with their charge.
     pub held: Vec<(Event, u64)>,
     pub end: Option<End>,
+    /// Events of a stream.
+    pub events: Vec<Told>,
+    /// Reconnections that were told.
+    pub rests: Vec<Rest>,
+    /// By how much a credit may be overdrawn.
+    pub overdraft: u64,
+    /// The error that HEADERS came with.
+    pub refused: i32,
+}
+
+/// An event of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    pub kind: String,
+    pub data: String,
+    pub id: String,
+    pub retry: Option<u32>,
+}
+
+/// A stream of events waits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rest {
+    pub attempt: u32,
+    pub why: i32,
+    pub delay: u64,
+    pub last_id: String,
+    /// When it was told.
+    pub at: u64,
 }
 
 /// The terminal event.
@@ -279,6 +314,8 @@ impl Log {
             kind::STREAM_END => headed && !self.ended,
             kind::WS_OPEN => !headed,
             kind::WS_MESSAGE | kind::WS_PING | kind::WS_PONG | kind::WS_CLOSE => headed && !self.ended,
+            kind::SSE => headed && !self.ended,
+            kind::SSE_RECONNECT => event.error != 0,
             kind::DONE => headed || event.error != 0,
             kind::RESPONSE => !headed && event.error == 0,
             kind::WRITABLE => true,
@@ -287,6 +324,9 @@ impl Log {
         };
         assert!(in_order, "event {} after {:?}", event.kind, self.kinds);
         self.kinds.push(event.kind);
+        if event.kind == kind::SSE_RECONNECT {
+            (self.headed, self.trailed) = (false, false);
+        }
         self.headed |= matches!(event.kind, kind::HEADERS | kind::WS_OPEN);
         self.ended |= matches!(event.kind, kind::STREAM_END | kind::WS_CLOSE);
         self.trailed |= event.kind == kind::TRAILERS;
@@ -302,6 +342,7 @@ impl Log {
                 let peek = Peek::<Response>::of(&event);
                 let (response, tail) = peek.get();
                 self.status = response.status;
+                self.refused = event.error;
                 self.reason = response.route.reason;
                 assert_eq!(response.route.reused, matches!(self.reason, Reason::Reused | Reason::TakenOver));
                 self.fields = fields(response, tail);
@@ -324,6 +365,14 @@ impl Log {
                 let peek = Peek::<Response>::of(&event);
                 let (response, tail) = peek.get();
                 self.trailers = fields(response, tail);
+            }
+            kind::SSE => self.events.push(told(&event)),
+            kind::SSE_RECONNECT => {
+                let peek = Peek::<Failure>::of(&event);
+                let (why, _) = peek.get();
+                assert_eq!((why.cause.code, &*why.last_event_id), (event.error, bytes_of(&event)));
+                let last_id = String::from_utf8_lossy(bytes_of(&event)).into_owned();
+                self.rests.push(Rest { attempt: event.arg, why: event.error, delay: event.aux, last_id, at: now });
             }
             kind::BODY => {
                 assert!(event.len > 0, "an empty body event");
@@ -353,11 +402,15 @@ impl Log {
         }
         if hold && event.kind == kind::WS_MESSAGE {
             self.held.push((event, 0));
-        } else if hold && event.kind == kind::BODY {
+        } else if hold && matches!(event.kind, kind::BODY | kind::SSE) {
             let charge = event.len.max(256);
             self.held.push((event, charge));
             let out = self.held.iter().map(|(_, charge)| *charge).sum::<u64>();
-            assert!(out <= self.credit.saturating_add(255), "{out} bytes delivered on a credit of {}", self.credit);
+            assert!(
+                out <= self.credit.saturating_add(self.overdraft.max(255)),
+                "{out} bytes delivered on a credit of {}",
+                self.credit
+            );
         }
     }
 }
@@ -381,6 +434,22 @@ impl<T> Drop for Peek<T> {
     fn drop(&mut self) {
         // SAFETY: the reference that `of` made, given back once.
         drop(unsafe { Block::from_raw(self.0) });
+    }
+}
+
+/// An event of a stream, with its names out of the object that it shares.
+pub fn told(event: &Event) -> Told {
+    let peek = Peek::<Parcel>::of(event);
+    let (_, tail) = peek.get();
+    let start = event.data - tail.as_ptr() as usize;
+    let text = |at: usize, len: usize| String::from_utf8_lossy(&tail[at..at + len]).into_owned();
+    let names = Names::unpack(event.aux);
+    let len = event.len as usize;
+    Told {
+        kind: text(start + len, names.kind_len.into()),
+        data: text(start, len),
+        id: text((start as i64 + i64::from(names.id_at)) as usize, names.id_len.into()),
+        retry: (event.arg != NO_RETRY).then_some(event.arg),
     }
 }
 

@@ -233,6 +233,38 @@ void pieces(const engine &client, const queue &events_of)
 }
 
 /* What is thrown comes out, and the queue goes on. */
+/* A stream of events, over many connections and without a second one. */
+void streams_of_events(const queue &events_of)
+{
+    request wanted = request(at("/events/20/6")).sse(CHTTP_SSE_RECONNECT, "5").sse_attempts(3);
+    wanted.sse_waits(std::chrono::milliseconds(1), std::chrono::seconds(1));
+    request copy(wanted);
+    events_of.submit(copy);
+    events batch;
+    int told = 0, lost = 0;
+    for (bool over = false; !over;) {
+        events_of.wait(batch);
+        for (event &each : batch) {
+            each.throw_if_failed();
+            if (each.kind == CHTTP_EV_SSE) {
+                std::string number = std::to_string(6 + told++);
+                chttp_sse_event fields = each.sse();
+                CHECK((each.bytes().str() == "number " + number && std::string(fields.id, fields.id_len) == number));
+                CHECK((std::string(fields.event_type, fields.event_type_len) == "count" && fields.retry_ms == -1));
+            } else if (each.kind == CHTTP_EV_SSE_RECONNECT) {
+                CHECK(each.failure().code() == CHTTP_E_SSE_ENDED && !each.failed());
+                lost++;
+            } else {
+                CHECK(thrown([&] { each.sse(); }) == CHTTP_E_INVALID_ARG);
+            }
+            over = over || each.is_terminal();
+        }
+    }
+    CHECK(told == 15 && lost == 3);
+    CHECK(thrown([&] { events_of.submit(request(at("/")).sse().collect()); }) == CHTTP_E_INVALID_ARG);
+    CHECK(thrown([&] { events_of.submit(request(at("/")).sse(0, "\n")); }) == CHTTP_E_INVALID_HEADER);
+}
+
 void exceptions(const queue &events_of)
 {
     struct stop {};
@@ -381,6 +413,7 @@ int main(int argc, char **argv)
         by_descriptor(client, moved);
         pieces(client, moved);
         talking(client, moved);
+        streams_of_events(moved);
         exceptions(moved);
         waiting(moved);
         if (io_threads == 1) kinds(client);

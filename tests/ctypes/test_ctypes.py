@@ -84,6 +84,7 @@ class Request(ctypes.Structure):
         ("protocol", ctypes.c_char_p),
         ("protocol_len", ctypes.c_size_t),
         ("websocket", ctypes.c_void_p),
+        ("sse", ctypes.c_void_p),
     ]
 
 
@@ -267,6 +268,7 @@ def load() -> ctypes.CDLL:
         "response_tls": (i32, [pointer, pointer, size]),
         "response_version": (i32, [pointer]),
         "retain": (None, [pointer]),
+        "sse_fields": (i32, [pointer, pointer, size]),
         "stream_alpn": (i32, [pointer, out, number]),
         "stream_certificate": (i32, [pointer, u32, out, number]),
         "stream_fd": (i32, [pointer, u64]),

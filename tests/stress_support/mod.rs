@@ -70,6 +70,7 @@ pub fn request(engine: &Client, port: u16, path: &str, unix: Option<&Path>) -> B
         collect_max: settings.collect_max,
         timeouts: settings.timeouts,
         websocket: None,
+        sse: None,
     })
 }
 

@@ -50,7 +50,7 @@ NAMES = {
     "E_IO": "SystemCallError",
     "E_INTERRUPTED": "WaitInterruptedError",
 }
-ACRONYMS = {"URL", "TLS", "DNS", "LF", "CA", "ALPN"}
+ACRONYMS = {"URL", "TLS", "DNS", "LF", "CA", "ALPN", "SSE"}
 
 
 class Constant(NamedTuple):

@@ -47,10 +47,12 @@ from ._errors import (
 )
 from ._headers import Headers
 from ._response import AsyncStreamResponse, Connection, Response, StreamResponse, Timing, TLSInfo
+from ._sse import AsyncEventStream, EventStream, Reconnect, ServerSentEvent
 from ._websocket import AsyncWebSocket, WebSocket
 
 __all__ = [
     "AsyncClient",
+    "AsyncEventStream",
     "AsyncStreamResponse",
     "AsyncWebSocket",
     "Client",
@@ -58,6 +60,7 @@ __all__ = [
     "ConnectTimeout",
     "Connection",
     "DNSTimeout",
+    "EventStream",
     "FirstByteTimeout",
     "ForkedError",
     "HTTPError",
@@ -70,10 +73,12 @@ __all__ = [
     "PoolTimeout",
     "ProtocolError",
     "ReadTimeout",
+    "Reconnect",
     "RemoteProtocolError",
     "RequestError",
     "Response",
     "ResponseNotRead",
+    "ServerSentEvent",
     "StreamClosed",
     "StreamConsumed",
     "StreamError",

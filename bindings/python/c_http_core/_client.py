@@ -11,11 +11,12 @@ from ._async import AsyncEngine, engine_here
 from ._codes import EngineClosedError
 from ._config import UNSET, Limits, OptionValue, Path, Timeout, TimeoutTypes, TLSContext, Unset
 from ._engine import Engine, making
-from ._exchange import Exchange
+from ._exchange import EventExchange, Exchange
 from ._ffi import lib, text_at
 from ._headers import Headers, HeaderTypes
-from ._request import Defaults, Opening, ParamTypes, RequestOptions, full_url, prepare
+from ._request import Defaults, Opening, ParamTypes, RequestOptions, Subscription, full_url, prepare
 from ._response import AsyncStreamResponse, Response, StreamResponse
+from ._sse import AsyncEventStream, EventStream, SSEOptions
 from ._sync import SyncEngine
 from ._websocket import AsyncWebSocket, WebSocket, WebSocketExchange, WebSocketOptions
 
@@ -135,6 +136,15 @@ class BaseClient:
         engine.submit(prepared, exchange, False)
         return exchange
 
+    def _subscribe(
+        self, engine: Engine, method: str, url: str, options: RequestOptions, sse: Subscription
+    ) -> EventExchange:
+        """Send a request for a stream of events on its way."""
+        prepared = prepare(self._defaults, method, url, options, sse)
+        exchange = EventExchange(engine, method, prepared.url.decode())
+        engine.submit(prepared, exchange, False)
+        return exchange
+
     def _check_open(self) -> None:
         if self._closed:
             raise EngineClosedError("the client was closed")
@@ -198,6 +208,22 @@ class Client(BaseClient):
         except BaseException:
             engine.abandon(exchange)
             raise
+
+    def sse(self, url: str, *, method: str = "GET", **options: Unpack[SSEOptions]) -> EventStream:
+        """A stream of server-sent events, which goes on over as many connections as it takes:
+
+            with client.sse("https://example.com/updates") as events:
+                for event in events:
+                    print(event.event, event.data)
+
+        See `SSEOptions`. Nothing is sent before the `with` block is entered or the first event is asked for.
+        """
+
+        def submit(options: RequestOptions, sse: Subscription) -> tuple[SyncEngine, EventExchange]:
+            engine = self._get_engine()
+            return engine, self._subscribe(engine, method, url, options, sse)
+
+        return EventStream(submit, options)
 
     def websocket(self, url: str, **options: Unpack[WebSocketOptions]) -> WebSocket:
         """A WebSocket, which a `with` statement opens and closes:
@@ -313,6 +339,20 @@ class AsyncClient(BaseClient):
         except BaseException:
             engine.abandon(exchange)
             raise
+
+    def sse(self, url: str, *, method: str = "GET", **options: Unpack[SSEOptions]) -> AsyncEventStream:
+        """A stream of server-sent events, as `Client.sse`:
+
+        async with client.sse("https://example.com/updates") as events:
+            async for event in events:
+                print(event.event, event.data)
+        """
+
+        def submit(options: RequestOptions, sse: Subscription) -> tuple[AsyncEngine, EventExchange]:
+            engine = self._get_engine()
+            return engine, self._subscribe(engine, method, url, options, sse)
+
+        return AsyncEventStream(submit, options)
 
     def websocket(self, url: str, **options: Unpack[WebSocketOptions]) -> AsyncWebSocket:
         """A WebSocket, which an `async with` statement opens and closes:

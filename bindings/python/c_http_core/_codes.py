@@ -111,6 +111,13 @@ __all__ = [
     "WsMessageTooLargeError",
     "WsDeflateError",
     "WsAbnormalError",
+    "SSEStatusError",
+    "SSEContentTypeError",
+    "SSELineTooLongError",
+    "SSEEventTooLargeError",
+    "SSEEndedError",
+    "ContentCodingError",
+    "ContentTruncatedError",
     "PoolTimeout",
     "DNSTimeout",
     "ConnectTimeout",
@@ -801,6 +808,56 @@ class WsAbnormalError(RemoteProtocolError):
     name = "CHTTP_E_WS_ABNORMAL"
 
 
+class SSEStatusError(RemoteProtocolError):
+    """The answer to a request for a stream of events has another status than 200, or 204, which ends it."""
+
+    code = -671
+    name = "CHTTP_E_SSE_STATUS"
+
+
+class SSEContentTypeError(RemoteProtocolError):
+    """The answer to a request for a stream of events is none: its Content-Type is not text/event-stream."""
+
+    code = -672
+    name = "CHTTP_E_SSE_CONTENT_TYPE"
+
+
+class SSELineTooLongError(RemoteProtocolError):
+    """A line of a stream of events is over `line_max`."""
+
+    code = -673
+    name = "CHTTP_E_SSE_LINE_TOO_LONG"
+
+
+class SSEEventTooLargeError(RemoteProtocolError):
+    """An event is over `event_max`, or its id or type over 8 KiB."""
+
+    code = -674
+    name = "CHTTP_E_SSE_EVENT_TOO_LARGE"
+
+
+class SSEEndedError(RemoteProtocolError):
+    """The server has ended a stream of events that was to go on."""
+
+    code = -675
+    name = "CHTTP_E_SSE_ENDED"
+
+
+class ContentCodingError(RemoteProtocolError):
+    """The Content-Encoding of a stream of events is not gzip or deflate, or its bytes are none of it (RFC 9110
+    section 8.4)."""
+
+    code = -676
+    name = "CHTTP_E_CONTENT_CODING"
+
+
+class ContentTruncatedError(RemoteProtocolError):
+    """The body has ended in due form, and what is coded in it has not."""
+
+    code = -677
+    name = "CHTTP_E_CONTENT_TRUNCATED"
+
+
 class PoolTimeout(TimeoutException):
     """No connection became free in time."""
 
@@ -1065,6 +1122,13 @@ BY_CODE: dict[int, type[RequestError]] = {
     -663: WsMessageTooLargeError,
     -664: WsDeflateError,
     -665: WsAbnormalError,
+    -671: SSEStatusError,
+    -672: SSEContentTypeError,
+    -673: SSELineTooLongError,
+    -674: SSEEventTooLargeError,
+    -675: SSEEndedError,
+    -676: ContentCodingError,
+    -677: ContentTruncatedError,
     -701: PoolTimeout,
     -702: DNSTimeout,
     -703: ConnectTimeout,

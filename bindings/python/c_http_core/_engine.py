@@ -18,7 +18,7 @@ from ._failures import check
 from ._ffi import lib, pin
 from ._memory import give, take, words_of
 from ._records import EVENT, POINTERS, REQUEST, REQUEST_SHORT, fields, layout
-from ._request import METHODS
+from ._request import METHODS, Opening
 from ._template import ERROR, TOKEN, XID, Template
 from ._upload import Upload
 
@@ -37,6 +37,7 @@ WEBSOCKET = layout("websocket")
 ALIGNMENT = 8
 # The fields of a request behind those that stand in the order of `Tail`.
 LAST = fields("request")[fields("request").index("interface_len") + 1 :]
+SSE = layout("sse")
 
 
 def let_go(engine: int, queue: int) -> None:
@@ -286,7 +287,10 @@ class Engine:
 
 def room_for(tail: Tail) -> int:
     room = sum(len(text or b"\0") for text in (tail.unix_path, tail.connect_to, tail.local_address, tail.interface))
-    return room if tail.websocket is None else room + ALIGNMENT + WEBSOCKET.size + len(tail.websocket.protocols)
+    if tail.special is None:
+        return room
+    record = WEBSOCKET if isinstance(tail.special, Opening) else SSE
+    return room + ALIGNMENT + record.size + len(tail.special[1])
 
 
 def place_tail(tail: Tail, address: int) -> tuple[tuple[int, ...], bytes]:
@@ -306,12 +310,13 @@ def place_tail(tail: Tail, address: int) -> tuple[tuple[int, ...], bytes]:
     )
     tls = 0 if tail.tls is None else tail.tls.address
     last = dict.fromkeys(LAST, 0)
-    if tail.websocket is not None:
-        flags, protocols, *numbers = tail.websocket
+    if tail.special is not None:
+        flags, words, *numbers = tail.special
+        name, record = ("websocket", WEBSOCKET) if isinstance(tail.special, Opening) else ("sse", SSE)
         more += bytes(-(address + len(more)) % ALIGNMENT)
-        last["websocket"] = address + len(more)
-        at = last["websocket"] + WEBSOCKET.size if protocols else 0
-        more += WEBSOCKET.pack(WEBSOCKET.size, flags, at, len(protocols), *numbers, 0, 0) + protocols
+        at = last[name] = address + len(more)
+        rest = (0,) * (len(fields(name)) - 4 - len(numbers))
+        more += record.pack(record.size, flags, at + record.size if words else 0, len(words), *numbers, *rest) + words
     texts = (*connect, *local, *interface)
     return (*unix, tail.recv_credit, tail.collect_max, *tail.timeouts, tls, *texts, *last.values()), bytes(more)
 

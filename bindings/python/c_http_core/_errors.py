@@ -92,7 +92,8 @@ class RequestError(HTTPError):
     #: The method and the URL of the exchange that failed; "" for what was refused before it began.
     method: str = ""
     url: str = ""
-    #: How far the request had come: "queued", "resolving", "connecting", "tls", "sending", "waiting" or "receiving".
+    #: How far the request had come: "queued", "resolving", "connecting", "tls", "sending", "waiting" or "receiving"; a
+    #: stream of events may also be "reconnecting".
     phase: str = "queued"
     #: Whether sending the request again is safe and may help.
     is_retryable: bool = False
@@ -108,6 +109,8 @@ class RequestError(HTTPError):
     native_code: int = 0
     #: Which try failed, from 1; 0 if nothing was tried.
     attempt: int = 0
+    #: The answer that was no stream of events, for errors of `sse`.
+    response: Response | None = None
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._engine import Engine
     from ._upload import Upload
 
-__all__ = ["Exchange", "Piece", "Record", "Waiter"]
+__all__ = ["EventExchange", "Exchange", "Piece", "Record", "Waiter"]
 
 # An event as `EVENT` unpacks it: kind, flags, arg, xid, token, error, os_errno, data, len, obj, aux.
 Record = tuple[int, int, int, int, int, int, int, int, int, int, int]
@@ -135,6 +135,44 @@ class Exchange:
             self._release(self.head)
         if self.pieces:
             self.drop_pieces()
+
+
+class EventExchange(Exchange):
+    """A stream of events. What is told is kept as it came until somebody takes it: so long its credit is not back."""
+
+    __slots__ = ("news", "refused")
+
+    def __init__(self, engine: Engine, method: str, url: str) -> None:
+        super().__init__(engine, method, url, streaming=True)
+        #: Events, and connections that came and went, in their order.
+        self.news: deque[Record] = deque()
+        #: Why the answer is no stream of events: a code, or 0.
+        self.refused = 0
+
+    def feed(self, record: Record) -> None:
+        kind = record[0]
+        if kind in (c.EV_SSE, c.EV_SSE_RECONNECT, c.EV_HEADERS):
+            self.news.append(record)
+            if kind == c.EV_HEADERS:
+                self.refused = record[5]
+        else:
+            super().feed(record)
+
+    def change_head(self, head: int, status: int) -> None:
+        """The connection has changed for whoever takes the events."""
+        if self.head:
+            self._release(self.head)
+        self.head, self.status = head, status
+
+    def drop_pieces(self) -> None:
+        super().drop_pieces()
+        while self.news:
+            self._release(self.news.popleft()[9])
+
+    def __del__(self) -> None:
+        if self.news:
+            self.drop_pieces()
+        super().__del__()
 
 
 def discard(record: Record) -> None:

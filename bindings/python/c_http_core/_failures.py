@@ -9,7 +9,7 @@ from ._memory import text_of
 
 __all__ = ["check", "failure"]
 
-PHASES = ("queued", "resolving", "connecting", "tls", "sending", "waiting", "receiving")
+PHASES = ("queued", "resolving", "connecting", "tls", "sending", "waiting", "receiving", "reconnecting")
 
 
 def failure(code: int, error: int = 0) -> RequestError:

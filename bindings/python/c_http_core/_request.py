@@ -12,7 +12,7 @@ from ._body import Body, Content, Data, FileBody, as_body, encode_form, encode_j
 from ._config import UNSET, Path, Timeout, TimeoutTypes, TLSContext, Unset
 from ._headers import Headers, HeaderTypes
 
-__all__ = ["METHODS", "Defaults", "Opening", "Prepared", "RequestOptions", "full_url", "prepare"]
+__all__ = ["METHODS", "Defaults", "Opening", "Prepared", "RequestOptions", "Subscription", "full_url", "prepare"]
 
 ParamTypes = Union[Data, str]
 
@@ -93,6 +93,18 @@ class Opening(NamedTuple):
     close_timeout_ns: int
 
 
+class Subscription(NamedTuple):
+    """What a request for a stream of events asks for: the fields of chttp_sse, but for the first."""
+
+    flags: int
+    last_event_id: bytes
+    retry_ns: int
+    retry_max_ns: int
+    max_attempts: int
+    line_max: int
+    event_max: int
+
+
 class Tail(NamedTuple):
     """Fields of a request that few need."""
 
@@ -104,7 +116,7 @@ class Tail(NamedTuple):
     connect_to: bytes | None
     local_address: bytes | None
     interface: bytes | None
-    websocket: Opening | None = None
+    special: Opening | Subscription | None = None
 
 
 NO_TIMES = (0,) * len(Timeout.ORDER)
@@ -117,7 +129,11 @@ RARE = frozenset(
 
 
 def prepare(
-    defaults: Defaults, method: str, url: str, options: RequestOptions, websocket: Opening | None = None
+    defaults: Defaults,
+    method: str,
+    url: str,
+    options: RequestOptions,
+    special: Opening | Subscription | None = None,
 ) -> Prepared:
     url = full_url(defaults, url, options.get("params"))
     headers, body, flags, length = defaults.headers, None, 0, 0
@@ -135,6 +151,12 @@ def prepare(
             flags |= c.REQ_EXPECT_CONTINUE
         if options.get("close_connection"):
             flags |= c.REQ_CLOSE
+    if isinstance(special, Subscription):
+        flags |= c.REQ_SSE
+        if headers.get("accept") == "*/*":
+            # The library says what is wanted, unless somebody else has.
+            headers = headers.copy()
+            del headers["accept"]
     auth = options.get("auth", defaults.auth)
     if auth is not None and "authorization" not in headers:
         headers = headers.copy()
@@ -149,9 +171,9 @@ def prepare(
             flags |= c.REQ_STREAM_BODY
             announced = headers.get("content-length", "")
             length = int(announced) if announced.isdecimal() else c.LENGTH_UNKNOWN
-    if websocket is not None:
+    if isinstance(special, Opening):
         flags |= c.REQ_WEBSOCKET
-    needed = websocket is not None or defaults.tls is not None or not RARE.isdisjoint(options)
+    needed = special is not None or defaults.tls is not None or not RARE.isdisjoint(options)
     return Prepared(
         METHODS.get(method) or method.encode(),
         url.encode(),
@@ -160,7 +182,7 @@ def prepare(
         flags,
         body,
         length,
-        tail_of(defaults, options, websocket) if needed else None,
+        tail_of(defaults, options, special) if needed else None,
     )
 
 
@@ -181,7 +203,7 @@ def body_of(options: RequestOptions) -> tuple[Body, str]:
     return as_body(options["content"]), ""
 
 
-def tail_of(defaults: Defaults, options: RequestOptions, websocket: Opening | None) -> Tail:
+def tail_of(defaults: Defaults, options: RequestOptions, special: Opening | Subscription | None) -> Tail:
     timeout = options.get("timeout", UNSET)
     unix = options.get("unix_socket")
     return Tail(
@@ -193,7 +215,7 @@ def tail_of(defaults: Defaults, options: RequestOptions, websocket: Opening | No
         encoded(options.get("connect_to")),
         encoded(options.get("local_address")),
         encoded(options.get("interface")),
-        websocket,
+        special,
     )
 
 

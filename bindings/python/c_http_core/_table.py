@@ -100,6 +100,13 @@ E_WS_FRAME_TOO_LARGE: Final = -662
 E_WS_MESSAGE_TOO_LARGE: Final = -663
 E_WS_DEFLATE: Final = -664
 E_WS_ABNORMAL: Final = -665
+E_SSE_STATUS: Final = -671
+E_SSE_CONTENT_TYPE: Final = -672
+E_SSE_LINE_TOO_LONG: Final = -673
+E_SSE_EVENT_TOO_LARGE: Final = -674
+E_SSE_ENDED: Final = -675
+E_CONTENT_CODING: Final = -676
+E_CONTENT_TRUNCATED: Final = -677
 E_TIMEOUT_POOL: Final = -701
 E_TIMEOUT_DNS: Final = -702
 E_TIMEOUT_CONNECT: Final = -703
@@ -160,6 +167,7 @@ PHASE_TLS: Final = 3
 PHASE_SENDING: Final = 4
 PHASE_WAITING: Final = 5
 PHASE_RECEIVING: Final = 6
+PHASE_RECONNECTING: Final = 7
 OPTION_OBJECT: Final = 4
 OPTION_FUNCTION: Final = 5
 OPT_HTTP_VERSION: Final = 60
@@ -227,6 +235,15 @@ REUSE_NEW_EVICTED: Final = 11
 REUSE_NEW_NOT_REUSABLE: Final = 12
 REUSE_NEW_STALE: Final = 13
 RUN_STAY: Final = 1
+OPT_SSE_RETRY_NS: Final = 85
+OPT_SSE_RETRY_MAX_NS: Final = 86
+OPT_SSE_MAX_ATTEMPTS: Final = 87
+OPT_SSE_LINE_MAX: Final = 88
+OPT_SSE_EVENT_MAX: Final = 89
+SSE_RECONNECT: Final = 1
+SSE_NO_RECONNECT: Final = 2
+SSE_RETRY_STATUS: Final = 4
+SSE_COMPRESSED: Final = 8
 OPT_TLS_CA_FILE: Final = 28
 OPT_TLS_CA_PEM: Final = 29
 OPT_TLS_SYSTEM_ROOTS: Final = 30
@@ -267,6 +284,8 @@ EV_WS_PING: Final = 25
 EV_WS_PONG: Final = 26
 EV_WS_CLOSE: Final = 27
 EV_TASK: Final = 22
+EV_SSE: Final = 30
+EV_SSE_RECONNECT: Final = 31
 EF_TERMINAL: Final = 1
 EF_COPIED: Final = 2
 EF_TUNNEL: Final = 4
@@ -281,6 +300,7 @@ REQ_CLOSE: Final = 16
 REQ_RAW: Final = 32
 REQ_HTTP1: Final = 64
 REQ_HTTP2: Final = 128
+REQ_SSE: Final = 512
 REQ_WEBSOCKET: Final = 256
 LENGTH_UNKNOWN: Final = 18446744073709551615
 UNLIMITED: Final = 18446744073709551615
@@ -296,6 +316,8 @@ STRUCT_MOCK_STEP: Final = 8
 STRUCT_MOCK_RECORD: Final = 9
 STRUCT_SUBMISSION: Final = 10
 STRUCT_WEBSOCKET: Final = 11
+STRUCT_SSE: Final = 13
+STRUCT_SSE_EVENT: Final = 14
 VERSION: Final = 1000
 WATCH_READ: Final = 1
 WATCH_WRITE: Final = 2
@@ -408,6 +430,17 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("client_window_bits", "I"),
         ("server_window_bits", "I"),
     ),
+    "sse": (
+        ("size", "I"),
+        ("flags", "I"),
+        ("last_event_id", "P"),
+        ("last_event_id_len", "N"),
+        ("retry_ns", "Q"),
+        ("retry_max_ns", "Q"),
+        ("max_attempts", "Q"),
+        ("line_max", "Q"),
+        ("event_max", "Q"),
+    ),
     "request": (
         ("size", "I"),
         ("flags", "I"),
@@ -450,6 +483,7 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("protocol", "P"),
         ("protocol_len", "N"),
         ("websocket", "P"),
+        ("sse", "P"),
     ),
     "log_record": (
         ("size", "I"),
@@ -492,6 +526,15 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("cipher_suite", "P"),
         ("group", "P"),
         ("alpn", "P"),
+    ),
+    "sse_event": (
+        ("size", "I"),
+        ("reserved", "I"),
+        ("event_type", "P"),
+        ("event_type_len", "N"),
+        ("id", "P"),
+        ("id_len", "N"),
+        ("retry_ms", "q"),
     ),
     "submission": (
         ("size", "I"),
@@ -585,6 +628,7 @@ FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "queue_run": ("i", "PIPP"),
     "queue_stop": ("i", "P"),
     "queue_post": ("i", "PQQ"),
+    "sse_fields": ("i", "PPN"),
     "stream_start_tls": ("i", "PQPPNP"),
     "stream_fd": ("i", "PQ"),
     "stream_alpn": ("i", "PPP"),

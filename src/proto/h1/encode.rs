@@ -22,6 +22,9 @@ use std::ops::Range;
 /// Bytes of a head that are accepted from the caller. No server takes nearly as much; offsets fit 32 bits.
 pub const HEAD_MAX: usize = 16 << 20;
 
+/// Says where a stream of events has come to (WHATWG HTML section 9.2.4).
+pub const LAST_EVENT_ID: &[u8] = b"Last-Event-ID";
+
 /// A request, but for its fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec<'a> {
@@ -38,6 +41,8 @@ pub struct Spec<'a> {
     pub expect_continue: bool,
     /// `:protocol` of an Extended CONNECT, whose target is that of any other method (RFC 8441 section 4).
     pub protocol: Option<&'a [u8]>,
+    /// Fields to add unless the caller has given ones of these names; the last ones of the head.
+    pub defaults: &'a [(&'a [u8], &'a [u8])],
 }
 
 impl<'a> Spec<'a> {
@@ -51,6 +56,7 @@ impl<'a> Spec<'a> {
             close: false,
             expect_continue: false,
             protocol: None,
+            defaults: &[],
         }
     }
 }
@@ -97,6 +103,24 @@ impl EncodedHead {
             is_head: false,
             protocol: None,
         }
+    }
+
+    /// Say where the stream of events that is asked for has come to, instead of what was said before. Nothing is said of an
+    /// id that cannot stand in a head: it is empty, or has control characters.
+    pub fn set_last_event_id(&mut self, id: &[u8]) {
+        self.bytes.truncate(self.bytes.len() - 2);
+        // It is always the last one.
+        if let Some(field) = self.fields.last().filter(|field| field.name(&self.bytes) == LAST_EVENT_ID) {
+            self.bytes.truncate(field.name as usize);
+            self.fields.pop();
+        }
+        if !id.is_empty() && check_value(id).is_ok() {
+            let name = self.bytes.len() as u32;
+            put_line(&mut self.bytes, LAST_EVENT_ID, id);
+            let (name_len, value_len) = (LAST_EVENT_ID.len() as u32, id.len() as u32);
+            self.fields.push(Field { name, name_len, value: name + name_len + 2, value_len });
+        }
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     pub fn request(&self) -> RequestRef<'_> {
@@ -233,6 +257,7 @@ impl<'s> Encoder<'s> {
             encoder.line(index as u32, line, is_connect)?;
         }
         encoder.own_fields(is_connect);
+        encoder.defaults()?;
         encoder.bytes.extend_from_slice(b"\r\n");
         let has_body = !matches!(spec.body, BodyLen::None | BodyLen::Known(0));
         Ok(EncodedHead {
@@ -407,6 +432,19 @@ impl<'s> Encoder<'s> {
             self.push(b"Connection", b"close");
             self.close = true;
         }
+    }
+
+    fn defaults(&mut self) -> Result<(), Invalid> {
+        for (index, &(name, value)) in self.spec.defaults.iter().enumerate() {
+            if self.fields.iter().any(|field| field.name(&self.bytes).eq_ignore_ascii_case(name)) {
+                continue;
+            }
+            check_value(value).map_err(|p| {
+                Invalid::new(What::HeaderValue, (self.fields.len() + index) as u32, name, p, VALUE_RULE)
+            })?;
+            self.push(name, value);
+        }
+        Ok(())
     }
 
     /// Append a line; returns where its value stands.
