@@ -1,12 +1,13 @@
 /* Benchmark client: the library behind the command line of the harness that runs the peers.
  *
- *   client --url U --mode get|churn|download|upload|idle|sse --conns N --streams S --seconds T --warmup W
+ *   client --url U --mode get|churn|download|upload|idle|sse|ws --conns N --streams S --seconds T --warmup W
  *          [--h2] [--drive thread|caller] [--via fd|wait] [--requests N] [--upload-bytes N] [--ca PEM] [--resume]
  *
  * get: N x S requests always in flight. churn: the same, a new connection for each. download: a body, delivered piece by
  * piece. upload: a POST of --upload-bytes out of memory. idle: N connections are asked for at once, used by N requests in
  * flight at once, and kept; memory is looked at a second later. sse: N x S streams of events, each asked for anew when it
- * ends; what is counted are events, whose type and id are looked at. The last line on stdout is a JSON object. --requests ends
+ * ends; what is counted are events, whose type and id are looked at. ws: N WebSockets to a server that sends messages back,
+ * one of 32 bytes under way on each. The last line on stdout is a JSON object. --requests ends
  * a run by count instead of by time; then `counters` says what a request cost in system calls, and `rss` how memory went.
  *
  * --h2: HTTP/2, without TLS by prior knowledge, and up to S streams on a connection; else HTTP/1.1.
@@ -185,7 +186,7 @@ static void parse(int argc, char **argv) {
         }
     }
     if (!args.url) {
-        fprintf(stderr, "usage: client --url U --mode get|churn|download|upload|idle|sse ...\n");
+        fprintf(stderr, "usage: client --url U --mode get|churn|download|upload|idle|sse|ws ...\n");
         exit(2);
     }
 }
@@ -269,6 +270,58 @@ static void counted(void) {
            (unsigned long long)s.failed);
 }
 
+/* A message comes back: count it, and send the next. Latencies are by the number of the WebSocket, which is its token. */
+static void ws(void) {
+    static const char message[] = "hello websocket, 32 bytes long!!";
+    uint64_t *sent = calloc((size_t)args.conns, sizeof *sent);
+    chttp_event events[BATCH];
+    request.flags = CHTTP_REQ_WEBSOCKET;
+    for (int i = 0; i < args.conns; i++) {
+        request.token = (uint64_t)i;
+        int code = chttp_submit(engine, queue, &request, 1, 0, NULL, NULL);
+        if (code < 0) die("submit", code);
+    }
+    uint64_t start = now_ns(), warm = start + (uint64_t)(args.warmup * 1e9), stop = warm + (uint64_t)(args.seconds * 1e9);
+    if (args.requests) begin_window(start);
+    for (int over = 0; !over;) {
+        int n = next(events);
+        if (n < 0) die("wait", n);
+        uint64_t now = now_ns();
+        for (int i = 0; i < n; i++) {
+            chttp_event *e = &events[i];
+            if (e->kind == CHTTP_EV_WS_MESSAGE) {
+                run.n++;
+                run.bytes += e->len;
+                run.errors += e->len != sizeof message - 1;
+                hist_add(now - sent[e->token]);
+                if (run.n == args.requests) over = 1;
+            } else if (e->kind != CHTTP_EV_WS_OPEN) {
+                die("WebSocket", e->error);
+            }
+            sent[e->token] = now;
+            int code = chttp_ws_send(engine, e->xid, CHTTP_WS_TEXT, 0, message, sizeof message - 1);
+            if (code < 0) die("send", code);
+        }
+        chttp_events_release(events, (uint32_t)n, sizeof *events);
+        if (!args.requests) {
+            if (!run.counting && now >= warm) begin_window(now);
+            else if (run.counting && now >= stop) over = 1;
+        }
+    }
+}
+
+static void result(void) {
+    uint64_t user, sys, now = now_ns();
+    cpu_us(&user, &sys);
+    user -= run.user0;
+    sys -= run.sys0;
+    printf("{\"n\":%llu,\"errors\":%llu,\"sec\":%.6f,\"cpu_us\":%llu,\"user_us\":%llu,\"sys_us\":%llu,\"bytes\":%llu,"
+           "\"p50\":%.1f,\"p99\":%.1f,\"rss_kb\":%ld}\n",
+           (unsigned long long)run.n, (unsigned long long)run.errors, (double)(now - run.begin) / 1e9,
+           (unsigned long long)(user + sys), (unsigned long long)user, (unsigned long long)sys, (unsigned long long)run.bytes,
+           hist_us(.5, run.n), hist_us(.99, run.n), status_kb("VmHWM:"));
+}
+
 int main(int argc, char **argv) {
     parse(argc, argv);
     open_engine();
@@ -290,6 +343,10 @@ int main(int argc, char **argv) {
         static const chttp_sse once = {.size = sizeof once, .flags = CHTTP_SSE_NO_RECONNECT};
         request.flags = CHTTP_REQ_SSE;
         request.sse = &once;
+    } else if (!strcmp(args.mode, "ws")) {
+        ws();
+        result();
+        return run.errors != 0;
     } else if (strcmp(args.mode, "get")) {
         fprintf(stderr, "unsupported mode %s\n", args.mode);
         return 2;
@@ -320,19 +377,11 @@ int main(int argc, char **argv) {
         sent += ended;
         submit(ended);
     }
-    uint64_t user, sys, now = now_ns();
-    cpu_us(&user, &sys);
-    user -= run.user0;
-    sys -= run.sys0;
     if (args.requests) {
         counted();
         printf("{\"rss\":{\"at_20_percent_kb\":%ld,\"at_end_kb\":%ld}}\n", rss20, status_kb("VmRSS:"));
     }
-    printf("{\"n\":%llu,\"errors\":%llu,\"sec\":%.6f,\"cpu_us\":%llu,\"user_us\":%llu,\"sys_us\":%llu,\"bytes\":%llu,"
-           "\"p50\":%.1f,\"p99\":%.1f,\"rss_kb\":%ld}\n",
-           (unsigned long long)run.n, (unsigned long long)run.errors, (double)(now - run.begin) / 1e9,
-           (unsigned long long)(user + sys), (unsigned long long)user, (unsigned long long)sys, (unsigned long long)run.bytes,
-           hist_us(.5, run.n), hist_us(.99, run.n), status_kb("VmHWM:"));
+    result();
     fflush(stdout);
     if (args.requests) {
         chttp_engine_destroy(engine);

@@ -36,4 +36,4 @@ pub mod tls;
 pub mod types;
 pub mod version;
 pub mod watch;
-mod websocket;
+pub mod websocket;

@@ -12,6 +12,7 @@ use chttpcore::ffi::types::{
     CHTTP_EF_REUSED, CHTTP_EF_TERMINAL, CHTTP_EV_BODY, CHTTP_EV_DONE, CHTTP_EV_HEADERS, CHTTP_EV_RESPONSE,
     CHTTP_REQ_COLLECT, chttp_event, chttp_request, chttp_stats,
 };
+use chttpcore::ffi::websocket::{chttp_ws_close, chttp_ws_ping, chttp_ws_send};
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::ptr::{null, null_mut};
@@ -173,6 +174,22 @@ impl Client {
     pub fn end_body(&self, xid: u64) -> i32 {
         // SAFETY: the engine lives; there are no trailers.
         unsafe { chttp_body_end(self.engine, xid, null(), 0, null_mut()) }
+    }
+
+    /// A message of a WebSocket, or a fragment of one.
+    pub fn ws_send(&self, xid: u64, opcode: u32, flags: u32, bytes: &[u8]) -> i32 {
+        // SAFETY: the engine lives, and the bytes are read during the call.
+        unsafe { chttp_ws_send(self.engine, xid, opcode, flags, bytes.as_ptr().cast(), bytes.len()) }
+    }
+
+    pub fn ws_ping(&self, xid: u64, bytes: &[u8]) -> i32 {
+        // SAFETY: as above.
+        unsafe { chttp_ws_ping(self.engine, xid, bytes.as_ptr().cast(), bytes.len()) }
+    }
+
+    pub fn ws_close(&self, xid: u64, code: u32) -> i32 {
+        // SAFETY: the engine lives; there is no reason.
+        unsafe { chttp_ws_close(self.engine, xid, code, null(), 0, null_mut()) }
     }
 
     pub fn stats(&self) -> chttp_stats {
