@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Optional
+from typing import cast
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
+from picows import (
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    ws_create_server,
+)
 from websockets.asyncio.server import ServerConnection, serve
 
 
@@ -29,12 +37,12 @@ class Echo(WSListener):
             transport.send_close(frame.get_close_code(), frame.get_close_message())
             transport.disconnect()
         elif payload == b"close":
-            transport.send_close(4001, b"bye")
+            transport.send_close(cast(WSCloseCode, 4001), b"bye")
         elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
             transport.send(frame.msg_type, payload, frame.fin)
 
 
-def listener(_: WSUpgradeRequest) -> Optional[WSListener]:
+def listener(_: WSUpgradeRequest) -> WSListener | None:
     return Echo()
 
 
@@ -45,7 +53,7 @@ async def main(kind: str) -> None:
         sockets = server.sockets
     else:
         sockets = (await serve(echo, "127.0.0.1", 0, max_size=None)).sockets
-    print(list(sockets)[0].getsockname()[1], flush=True)
+    print(next(iter(sockets)).getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
