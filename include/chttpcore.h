@@ -1662,7 +1662,8 @@
  * chttp_cancel() ends it at once, without a Close frame.
  *
  * An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
- * `read_timeout_ns` and `first_byte_timeout_ns` bound the handshake; behind it there is the heartbeat. The other timeouts are
+ * `first_byte_timeout_ns` bounds the wait for the handshake's answer, and `read_timeout_ns` that and, from its first byte on,
+ * all of its head; behind it there is the heartbeat. The other timeouts are
  * as always. Each WebSocket has a connection of its own.
  *
  * For tests with a scripted peer, `Sec-WebSocket-Key` may be among the fields, and is used instead of a random one.
@@ -2170,8 +2171,8 @@ typedef struct chttp_websocket {
      */
     uint32_t client_window_bits;
     /**
-     * The largest that the server may use, 8 to 15; 0 for 15. A server that does not agree to less is no error: messages are
-     * not compressed then.
+     * The largest that the server may use, 8 to 15; 0 for 15. A server that leaves compression out is no error: messages are
+     * not compressed then. One that compresses and does not keep to this is CHTTP_E_WS_EXTENSION (RFC 7692 section 7.1.2.1).
      */
     uint32_t server_window_bits;
 } chttp_websocket;

@@ -446,7 +446,7 @@ pub const TABLE: &[Row] = &[
         CHTTP_E_WS_ACCEPT,
         c"the answer lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1)"
     ),
-    row!(CHTTP_E_WS_EXTENSION, c"the server agrees to what was not offered (RFC 7692 section 7.1)"),
+    row!(CHTTP_E_WS_EXTENSION, c"the server has not agreed to compression as it was offered (RFC 7692 section 7.1)"),
     row!(CHTTP_E_WS_PROTOCOL, c"the server chose a subprotocol that was not asked for (RFC 6455 section 4.1)"),
     row!(CHTTP_E_WS_MASKED, c"the server sent a masked frame (RFC 6455 section 5.1)"),
     row!(CHTTP_E_WS_RESERVED_BIT, c"a frame has a reserved bit set (RFC 6455 section 5.2)"),
@@ -467,6 +467,7 @@ pub const TABLE: &[Row] = &[
     row!(CHTTP_E_SSE_CONTENT_TYPE, c"the answer's Content-Type is not text/event-stream"),
     row!(CHTTP_E_SSE_LINE_TOO_LONG, c"a line of the stream of events is longer than allowed"),
     row!(CHTTP_E_SSE_EVENT_TOO_LARGE, c"an event is larger than allowed, or its id or type over 8 KiB"),
+    row!(CHTTP_E_SSE_ENDED, c"the server ended the stream of events"),
     row!(
         CHTTP_E_CONTENT_CODING,
         c"the content coding is not known, or the bytes are none of it (RFC 9110 section 8.4)"

@@ -99,6 +99,23 @@ fn a_refusal_is_an_answer() {
 }
 
 #[test]
+fn a_handshake_that_comes_byte_by_byte_is_not_waited_for() {
+    let mut script = Script::new().expect_head();
+    for byte in "HTTP/1.1 101 Switching Protocols\r\nX: ".bytes().chain(std::iter::repeat_n(b'y', 1000)) {
+        script = script.send(vec![byte]).delay(SECOND / 20);
+    }
+    let mut w = World::serving(script);
+    let mut ask = choosing(|_| {});
+    ask.timeouts.read = 3 * SECOND;
+    let start = w.net.now().0;
+    let log = w.run(&ask);
+    assert_eq!(log.code(), e::CHTTP_E_TIMEOUT_READ);
+    let took = log.end.as_ref().unwrap().at - start;
+    assert!((3 * SECOND..3 * SECOND + 2 * LATE).contains(&took), "{took}");
+    w.close();
+}
+
+#[test]
 fn an_answer_that_is_wrong_ends_it() {
     let good = String::from_utf8(switched("")).unwrap();
     let cases = [

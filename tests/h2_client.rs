@@ -363,6 +363,27 @@ fn bodies_of_all_kinds_go_out_under_flow_control() {
 }
 
 #[test]
+fn a_streamed_body_that_pauses_keeps_no_window_from_the_others() {
+    let mut w = World::serving(counting(1 << 20));
+    // The window of the connection is 65,535 bytes, and any of them could take it all.
+    let pausing: Vec<u64> = (0..3).map(|_| w.submit(&two(post(Load::Stream(None))))).collect();
+    for round in 1..=2 {
+        for &xid in &pausing {
+            assert_eq!(w.write(xid, pattern(10_000)), Ok(()));
+            w.settle();
+        }
+        let log = w.run(&two(post(Load::Whole(pattern(300_000).into()))));
+        log.assert_ok(200, b"300000");
+        assert_eq!(w.opened(), 1, "round {round}");
+    }
+    for &xid in &pausing {
+        w.end(xid);
+        w.finish(xid).assert_ok(200, b"20000");
+    }
+    w.close();
+}
+
+#[test]
 fn a_shut_window_is_a_write_time_out() {
     let mut w = World::serving(server(hello(&[(INITIAL_WINDOW_SIZE, 0)]), || {
         Box::new(|frame, out| {

@@ -507,7 +507,11 @@ pub(super) fn hand_over<B: Backend>(
     }
     // On a connection of its own only the socket limits it, and what is too much is for the protocol to refuse.
     let is_shared = io.conn(conn).is_some_and(|c| c.is_shared());
-    let mut room = if is_shared { io.body_room(conn, stream) } else { u64::MAX };
+    let mut room = u64::MAX;
+    if is_shared && has_more(upload) {
+        io.want_room(conn, stream, true);
+        room = io.body_room(conn, stream);
+    }
     match &upload.source {
         Source::None => {}
         Source::Whole { bytes, .. } => {
@@ -576,6 +580,9 @@ pub(super) fn hand_over<B: Backend>(
                 }
             }
         }
+    }
+    if is_shared && !exchange.upload.ended {
+        io.want_room(conn, stream, has_more(&exchange.upload));
     }
     Ok(())
 }

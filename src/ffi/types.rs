@@ -155,7 +155,8 @@ pub const CHTTP_REQ_SSE: u32 = 512;
 /// chttp_cancel() ends it at once, without a Close frame.
 ///
 /// An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
-/// `read_timeout_ns` and `first_byte_timeout_ns` bound the handshake; behind it there is the heartbeat. The other timeouts are
+/// `first_byte_timeout_ns` bounds the wait for the handshake's answer, and `read_timeout_ns` that and, from its first byte on,
+/// all of its head; behind it there is the heartbeat. The other timeouts are
 /// as always. Each WebSocket has a connection of its own.
 ///
 /// For tests with a scripted peer, `Sec-WebSocket-Key` may be among the fields, and is used instead of a random one.

@@ -99,8 +99,8 @@ pub struct chttp_websocket {
     pub close_timeout_ns: u64,
     /// With compression, the largest window that we use, 8 to 15 bits; 0 for 15.
     pub client_window_bits: u32,
-    /// The largest that the server may use, 8 to 15; 0 for 15. A server that does not agree to less is no error: messages are
-    /// not compressed then.
+    /// The largest that the server may use, 8 to 15; 0 for 15. A server that leaves compression out is no error: messages are
+    /// not compressed then. One that compresses and does not keep to this is CHTTP_E_WS_EXTENSION (RFC 7692 section 7.1.2.1).
     pub server_window_bits: u32,
 }
 

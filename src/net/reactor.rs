@@ -369,6 +369,16 @@ impl<B: Backend> Io<B> {
         conn.proto.body_trailers(stream, block, &mut self.out)
     }
 
+    /// Whether there is more of a body to hand over.
+    pub fn want_room(&mut self, id: ConnId, stream: StreamKey, wants: bool) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.proto.want_room(stream, wants);
+            if conn.proto.unsaid() {
+                self.talk_later(id);
+            }
+        }
+    }
+
     /// How many bytes of a body may be handed over now.
     pub fn body_room(&self, id: ConnId, stream: StreamKey) -> u64 {
         self.conns.get(id).map_or(0, |conn| conn.proto.body_room(stream))

@@ -61,6 +61,10 @@ impl Spoken {
         each!(self, p => p.credit(s, out))
     }
 
+    pub fn want_room(&mut self, s: StreamKey, wants: bool) {
+        each!(self, p => p.want_room(s, wants));
+    }
+
     pub fn body_room(&self, s: StreamKey) -> u64 {
         each!(self, p => p.body_room(s))
     }

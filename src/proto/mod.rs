@@ -225,7 +225,7 @@ pub trait Sink {
     fn keep(&mut self, _input: &[u8]) -> Option<Bytes> {
         None
     }
-    /// `Protocol::body_room` is no longer 0, where it was when the stream was opened or after a `body`.
+    /// `Protocol::body_room` is no longer 0, where it was when `want_room` asked for it.
     fn writable(&mut self, s: StreamKey);
 }
 
@@ -252,6 +252,10 @@ pub trait Protocol {
 
     /// How many body bytes `body` takes now. `u64::MAX` where only the socket limits it.
     fn body_room(&self, s: StreamKey) -> u64;
+
+    /// Whether there is more of the body to send. Only a stream that says so gets room: of a window that many share, one that
+    /// has nothing to say at the moment must not keep any back from the others.
+    fn want_room(&mut self, _s: StreamKey, _wants: bool) {}
 
     /// Send a piece of the request body (or of a tunnel's stream); owned, so that it is not copied.
     /// `end` marks the last piece, which may be empty. At most `body_room` bytes.

@@ -358,11 +358,8 @@ impl H2 {
         })?;
         self.tap.opened(send.stream_id().into());
         let Place { flag, stream, .. } = &mut self.places[key as usize];
-        let stream = stream.insert(Stream::new(send, response, ends, asked));
+        *stream = Some(Stream::new(send, response, ends, asked));
         flag.wake_by_ref();
-        if !ends {
-            stream.reserve(flag);
-        }
         self.opened += 1;
         self.woken.wake_by_ref();
         Ok(())
@@ -500,19 +497,24 @@ impl Protocol for H2 {
         stream.filter(|stream| !stream.sent).map_or(0, |stream| stream.send.capacity() as u64)
     }
 
+    fn want_room(&mut self, s: StreamKey, wants: bool) {
+        if let Some(Place { flag, stream: Some(stream), .. }) = self.places.get_mut(s.0 as usize)
+            && !stream.sent
+        {
+            stream.reserve(flag, wants);
+        }
+    }
+
     fn body(&mut self, s: StreamKey, chunk: Bytes, end: bool, _: &mut Out) -> Result<(), Fault> {
         let len = chunk.len();
         let owned = (len >= OWNED_FROM).then(|| chunk.clone());
-        let Some(Place { flag, stream: Some(stream), .. }) = self.places.get_mut(s.0 as usize) else { return Ok(()) };
+        let Some(Place { stream: Some(stream), .. }) = self.places.get_mut(s.0 as usize) else { return Ok(()) };
         if stream.sent {
             return if len == 0 { Ok(()) } else { Err(Fault::BodyLength) };
         }
         // A stream that the peer has reset says so when it is polled.
         if stream.send.send_data(chunk, end).is_ok() {
             stream.sent = end;
-            if !end {
-                stream.reserve(flag);
-            }
             self.io.pipe().bodies.extend(owned);
             self.tap.useful(len);
         }

@@ -135,14 +135,15 @@ impl Stream {
         !matches!(self.answer, Answer::Awaited(_))
     }
 
-    /// Ask for room for more of the body.
-    pub fn reserve(&mut self, flag: &Arc<StreamWaker>) {
-        self.send.reserve_capacity(RESERVE);
-        self.wants_room = self.send.capacity() == 0;
-        if self.wants_room {
+    /// Ask for room for more of the body, or give back what is not wanted now.
+    pub fn reserve(&mut self, flag: &Arc<StreamWaker>, wants: bool) {
+        self.send.reserve_capacity(if wants { RESERVE } else { 0 });
+        let waits = wants && self.send.capacity() == 0;
+        if waits && !self.wants_room {
             // Polled once, so that the crate knows whom to wake.
             flag.wake_by_ref();
         }
+        self.wants_room = waits;
     }
 
     pub fn advance(
