@@ -155,6 +155,8 @@ fn bodies_and_trailers_follow() {
     let (mut h2, s) = opened("POST", "http://a/up", BodyLen::Unknown, &[("Trailer", "Sum")]);
     let mut bytes = said(&mut h2);
     let mut out = Out::new();
+    assert_eq!(h2.body_room(s), 0, "nothing was asked for");
+    h2.want_room(s, true);
     assert!(h2.body_room(s) >= 5);
     h2.body(s, Bytes::from_static(b"hello"), false, &mut out).unwrap();
     h2.body_trailers(s, &trailers([(&b"Sum"[..], &b" 7 "[..])]).unwrap(), &mut out).unwrap();
