@@ -58,7 +58,9 @@ soak: build
 lint: ## formatters and linters of every language
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path tools/header/Cargo.toml
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --quiet --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir $(TARGET) --bins -- -D warnings
 	tests/python.sh lint
 
 header: ## generate include/chttpcore.h from the Rust sources, and the Python package's tables from it
@@ -77,12 +79,7 @@ bench: build
 	$(call script,bench/run.sh)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)
-	@$(CARGO) fuzz --version >/dev/null 2>&1 || { \
-	    echo 'make fuzz needs a nightly toolchain and cargo-fuzz:'; \
-	    echo '  rustup toolchain install nightly && cargo install cargo-fuzz'; exit 1; }
-	@test -d fuzz/fuzz_targets || { echo 'there are no fuzz targets yet (fuzz/fuzz_targets)'; exit 1; }
-	@set -e; for target in $$($(CARGO) +nightly fuzz list); do \
-	    $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$(or $(FUZZ_SECONDS),60); done
+	fuzz/run.sh
 
 install: ## into DESTDIR and PREFIX (/usr/local)
 install: build

@@ -3,7 +3,7 @@
 #![no_main]
 
 use chttpcore::proto::Out;
-use chttpcore::proto::tls::{Error, Kind, Roots, Session, Settings, Tls};
+use chttpcore::proto::tls::{Error, For, Kind, Roots, Session, Settings, Tls};
 use libfuzzer_sys::fuzz_target;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
@@ -46,7 +46,7 @@ struct Client {
 
 impl Client {
     fn new(tls: &Arc<Tls>) -> Client {
-        let session = tls.session("localhost").expect("a name");
+        let session = tls.session("localhost", For::Http).expect("a name");
         let mut says = Out::new();
         says.put(b"a secret");
         let mut client = Client { session, input: Vec::new(), says, sends: Vec::new(), plain: Vec::new() };

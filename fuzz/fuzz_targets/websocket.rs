@@ -63,7 +63,8 @@ fn read(input: &[u8], size: usize, params: Option<&Params>, limits: Limits) -> V
                 Ok(taken) => rest = &rest[taken..],
                 Err(rule) => {
                     // Where inflating stops depends on how much of it there is; that it does, does not.
-                    let stopped = matches!(rule, Rule::Deflate | Rule::MessageTooLarge | Rule::Utf8) && params.is_some();
+                    let stopped =
+                        matches!(rule, Rule::Deflate | Rule::MessageTooLarge | Rule::Utf8) && params.is_some();
                     told.push(Told::Broken(if stopped { Rule::Deflate } else { rule }));
                     return told;
                 }
