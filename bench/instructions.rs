@@ -90,7 +90,7 @@ fn echoes(messages: usize, sockets: usize) {
         request.collect = false;
         let choices = engine.settings().ws.clone();
         let key = parse_key(KEY).expect("a key");
-        request.websocket = Some(Box::new(Setup { key, protocols: Box::default(), deflate: None, choices }));
+        request.websocket = Some(Box::new(Setup { key: Some(key), protocols: Box::default(), deflate: None, choices }));
         engine.submit(&queue, std::iter::once(request), |_| {}).expect("accepted");
     }
     let frame = Frame { opcode: 1, fin: true, plain: false, payload: &b"sixteen bytes..."[..] };

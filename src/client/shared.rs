@@ -22,6 +22,7 @@ use crate::net::connection::ConnId;
 use crate::net::reactor::{Io, Pumped};
 use crate::net::wheel::TimerId;
 use crate::pool::{Gone, OriginId};
+use crate::proto::ws::Rule;
 use crate::proto::{Fault, StreamKey, Tick};
 
 /// Who is on a connection.
@@ -156,6 +157,13 @@ impl Client {
         }
         if exchange.finished {
             return self.conclude(io, xid);
+        }
+        if let Some(ws) = exchange.ws.as_ref().filter(|_| told.failed.is_some()) {
+            match ws.verdict() {
+                Ok(()) => return self.conclude(io, xid),
+                Err(Rule::Abnormal) => {}
+                Err(rule) => return self.fail(io, xid, Cause::fault(Fault::WebSocket(rule))),
+            }
         }
         if let Some(fault) = told.failed {
             self.tally.h2.resets += u64::from(matches!(fault, Fault::StreamReset(_)));
@@ -305,7 +313,11 @@ impl Client {
             if let Some(exchange) = self.exchanges.get_mut(slot as usize) {
                 exchange.conn = None;
                 let xid = exchange.xid;
-                self.fail(io, xid, cause);
+                if self.ends_well(xid) {
+                    self.conclude(io, xid);
+                } else {
+                    self.fail(io, xid, cause);
+                }
             }
         }
         self.stir(io);

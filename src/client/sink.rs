@@ -11,7 +11,6 @@ use super::websocket;
 use crate::diag::{self, Level};
 use crate::mem::{Block, Body, Obj, Pool, Slice, Table};
 use crate::net::reactor::Receiver;
-use crate::proto::ws::Rule;
 use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick, Version};
 use crate::queue::Event;
 use crate::queue::event::{flag, kind};
@@ -431,7 +430,7 @@ impl Sink for ExchangeSink<'_> {
     fn stream(&mut self, s: StreamKey, data: Data) -> usize {
         let credit = self.credit(s);
         let Some(exchange) = self.users.of(s, self.now) else { return 0 };
-        if exchange.request.websocket.is_none() {
+        if exchange.request.websocket.is_none() || !exchange.tunnel {
             return self.data_within(s, data, credit);
         }
         let (taken, len) = match &data {
@@ -464,10 +463,9 @@ impl Sink for ExchangeSink<'_> {
     fn end(&mut self, s: StreamKey) {
         if let Some(exchange) = self.users.of(s, self.now) {
             if let Some(ws) = &exchange.ws {
-                if ws.is_over() {
-                    exchange.finished = true;
-                } else {
-                    exchange.told.failed = Some(Fault::WebSocket(Rule::Abnormal));
+                match ws.verdict() {
+                    Ok(()) => exchange.finished = true,
+                    Err(rule) => exchange.told.failed = Some(Fault::WebSocket(rule)),
                 }
                 return;
             }

@@ -45,7 +45,7 @@ const FLAGS: u32 = CHTTP_REQ_COLLECT
     | CHTTP_REQ_WEBSOCKET
     | CHTTP_REQ_SSE;
 /// What goes with a WebSocket.
-const WITH_WEBSOCKET: u32 = CHTTP_REQ_WEBSOCKET | CHTTP_REQ_HTTP1;
+const WITH_WEBSOCKET: u32 = CHTTP_REQ_WEBSOCKET | CHTTP_REQ_HTTP1 | CHTTP_REQ_HTTP2;
 
 /// Memory of the application, which stays in place until WRITE_DONE.
 struct Borrowed(&'static [u8]);
@@ -118,9 +118,11 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
     let bare = duplex || is_websocket;
     // SAFETY: by contract, as for the url.
     let (body, body_len) = if bare { (Source::Stream, BodyLen::None) } else { unsafe { body(r, engine) }? };
+    // Over HTTP/2 a WebSocket is opened by Extended CONNECT (RFC 8441 section 5).
+    let extended = is_websocket && r.flags & CHTTP_REQ_HTTP2 != 0;
+    let usual: &[u8] = if duplex || extended { b"CONNECT" } else { b"GET" };
     // SAFETY: by contract.
-    let method =
-        unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(if duplex { b"CONNECT" } else { b"GET" });
+    let method = unsafe { bytes("method", r.method, r.method_len) }?.unwrap_or(usual);
     if duplex && method != b"CONNECT" {
         return Err(wrong(e::CHTTP_E_INVALID_METHOD, "method: a raw stream of HTTP/2 is opened by CONNECT alone"));
     }
@@ -131,6 +133,9 @@ unsafe fn request(r: &chttp_request, engine: &AnyEngine) -> Result<Box<Request>,
     spec.defaults = &defaults;
     // SAFETY: by contract.
     spec.protocol = unsafe { bytes("protocol", r.protocol, r.protocol_len) }?;
+    if extended {
+        spec.protocol = Some(b"websocket");
+    }
     // SAFETY: by contract.
     spec.target = unsafe { bytes("target", r.target, r.target_len) }?;
     spec.body = body_len;

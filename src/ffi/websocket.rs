@@ -10,7 +10,7 @@ use crate::error as e;
 use crate::net::sys;
 use crate::proto::h1::encode::{self, EncodedHead, Invalid, Spec};
 use crate::proto::ws::deflate::{BITS_LEAST, BITS_MAX, Offer};
-use crate::proto::ws::handshake::{self, Key};
+use crate::proto::ws::handshake;
 use crate::proto::ws::{close, frame};
 use std::ffi::c_char;
 
@@ -129,7 +129,7 @@ pub(super) unsafe fn setup(at: *const chttp_websocket, settings: &Settings) -> R
     let offered = |on: bool| on.then(Offer::default);
     if at.is_null() {
         let deflate = offered(choices.deflate);
-        return Ok(Setup { key: Key::default(), protocols: Box::default(), deflate, choices });
+        return Ok(Setup { key: None, protocols: Box::default(), deflate, choices });
     }
     // SAFETY: by contract.
     let w = unsafe { sized::<chttp_websocket>("chttp_websocket", at.cast(), LEAST) }?;
@@ -174,7 +174,7 @@ pub(super) unsafe fn setup(at: *const chttp_websocket, settings: &Settings) -> R
     choices.heartbeat = or(w.heartbeat_ns, choices.heartbeat);
     choices.pong_timeout = or(w.pong_timeout_ns, choices.pong_timeout);
     choices.close_timeout = or(w.close_timeout_ns, choices.close_timeout);
-    Ok(Setup { key: Key::default(), protocols: protocols.into(), deflate: deflate.then_some(offer), choices })
+    Ok(Setup { key: None, protocols: protocols.into(), deflate: deflate.then_some(offer), choices })
 }
 
 /// A WebSocket has a way to go and fields, and nothing else of a request.
@@ -204,7 +204,7 @@ pub(super) fn head(
     setup: &mut Setup,
     invalid: impl Fn(Invalid) -> Refusal,
 ) -> Result<EncodedHead, Refusal> {
-    let mut key = None;
+    let over_h2 = spec.protocol.is_some();
     for (index, (name, value)) in theirs.iter().enumerate() {
         let is = |own: &str| name.eq_ignore_ascii_case(own.as_bytes());
         let refuse = |rule: &str| {
@@ -215,29 +215,28 @@ pub(super) fn head(
             return refuse("it is the handshake's own (RFC 6455 section 4.1)");
         }
         if is("sec-websocket-key") {
-            match handshake::parse_key(value).filter(|_| key.is_none()) {
-                Some(given) => key = Some(given),
+            if over_h2 {
+                return refuse("there is none in HTTP/2 (RFC 8441 section 5)");
+            }
+            match handshake::parse_key(value).filter(|_| setup.key.is_none()) {
+                Some(given) => setup.key = Some(given),
                 None => return refuse("it is the base64 form of 16 bytes, once (RFC 6455 section 4.1)"),
             }
         }
     }
-    let given = key.is_some();
-    setup.key = match key {
-        Some(key) => key,
-        None => {
-            let mut random = [0; 16];
-            sys::random(&mut random).map_err(|_| Refusal::from(e::CHTTP_E_IO))?;
-            handshake::key(random)
-        }
-    };
     let mut fields: Vec<Pair<'_>> = Vec::with_capacity(theirs.len() + 6);
-    fields.extend([
-        (&b"Upgrade"[..], &b"websocket"[..]),
-        (b"Connection", b"Upgrade"),
-        (b"Sec-WebSocket-Version", b"13"),
-    ]);
-    if !given {
-        fields.push((b"Sec-WebSocket-Key", &setup.key));
+    if !over_h2 {
+        fields.extend([(&b"Upgrade"[..], &b"websocket"[..]), (b"Connection", b"Upgrade")]);
+    }
+    fields.push((b"Sec-WebSocket-Version", b"13"));
+    let given = setup.key.is_some();
+    if !given && !over_h2 {
+        let mut random = [0; 16];
+        sys::random(&mut random).map_err(|_| Refusal::from(e::CHTTP_E_IO))?;
+        setup.key = Some(handshake::key(random));
+    }
+    if let Some(key) = setup.key.as_ref().filter(|_| !given) {
+        fields.push((b"Sec-WebSocket-Key", key));
     }
     if !setup.protocols.is_empty() {
         fields.push((b"Sec-WebSocket-Protocol", setup.protocols.as_bytes()));

@@ -182,7 +182,7 @@ pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 pub fn setup(choices: Choices) -> Setup {
     let key = handshake::parse_key(KEY.as_bytes()).unwrap();
-    Setup { key, protocols: Box::default(), deflate: None, choices }
+    Setup { key: Some(key), protocols: Box::default(), deflate: None, choices }
 }
 
 pub fn websocket(setup: Setup) -> Ask {

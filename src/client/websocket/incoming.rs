@@ -84,7 +84,7 @@ pub fn take(
     let steps = ws.inflater.is_some() && choices(exchange).fragments;
     while at < input.len() {
         // What comes behind the end is nobody's.
-        if ws.broken.is_some() || ws.closing.received {
+        if ws.broken.is_some() || ws.failing.is_some() || ws.closing.received {
             at = input.len();
             break;
         }

@@ -46,8 +46,8 @@ pub mod agreed {
 /// What an application wants of its WebSocket.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// What the server has to answer to.
-    pub key: Key,
+    /// What the server has to answer to; there is none in HTTP/2.
+    pub key: Option<Key>,
     /// Subprotocols that are asked for, with commas between them.
     pub protocols: Box<str>,
     pub deflate: Option<Offer>,
@@ -120,7 +120,10 @@ pub struct WebSocket {
     /// A PING was sent, and nothing was heard since.
     pinged: Option<Tick>,
     closing: Closing,
+    /// A rule that was broken just now.
     broken: Option<Rule>,
+    /// The same on a connection that is shared: the server has been told, and is given time to hear it.
+    failing: Option<Rule>,
 }
 
 const _: () = assert!(size_of::<WebSocket>() <= 400, "an idle WebSocket is small");
@@ -139,6 +142,7 @@ impl WebSocket {
             pinged: None,
             closing: Closing::default(),
             broken: None,
+            failing: None,
         }
     }
 
@@ -152,6 +156,15 @@ impl WebSocket {
         self.closing.received
     }
 
+    /// What an end of the connection means.
+    pub fn verdict(&self) -> Result<(), Rule> {
+        match self.failing {
+            Some(rule) => Err(rule),
+            None if self.closing.received => Ok(()),
+            None => Err(Rule::Abnormal),
+        }
+    }
+
     /// There are frames to send that nobody else has asked for.
     pub fn has_controls(&self) -> bool {
         !self.controls.is_empty()
@@ -160,7 +173,11 @@ impl WebSocket {
     /// What is due next. `listens`: there is credit, so that an answer could be read.
     pub fn deadline(&self, choices: &Choices, heard_at: Tick, listens: bool) -> (Tick, Due) {
         if let Some(sent) = self.closing.sent {
-            let due = if self.closing.received { Due::Conclude } else { Due::Fail(e::CHTTP_E_TIMEOUT_CLOSE) };
+            let due = match self.failing {
+                Some(rule) => Due::Fail(Cause::fault(Fault::WebSocket(rule)).code),
+                None if self.closing.received => Due::Conclude,
+                None => Due::Fail(e::CHTTP_E_TIMEOUT_CLOSE),
+            };
             return (sent.after(choices.close_timeout), due);
         }
         match self.pinged {
@@ -174,7 +191,7 @@ impl WebSocket {
 /// The server has switched protocols: judge its answer, and tell that the WebSocket is open.
 pub(super) fn open(exchange: &mut Exchange, outbox: &mut Outbox, obj: Option<Obj<Response>>, fields: Fields<'_>) {
     let Some(setup) = &exchange.request.websocket else { return };
-    let asked = Asked { key: Some(&setup.key), protocols: &setup.protocols, deflate: setup.deflate.as_ref() };
+    let asked = Asked { key: setup.key.as_ref(), protocols: &setup.protocols, deflate: setup.deflate.as_ref() };
     let judged = match handshake::judge(&asked, fields) {
         Ok(judged) => judged,
         Err(rule) => {
@@ -244,7 +261,16 @@ impl Client {
         if ws.has_controls() {
             self.feed(io, xid);
         }
-        self.exchange(xid).is_some()
+        let Some(exchange) = self.exchange(xid) else { return false };
+        let said = exchange.upload.ended && exchange.ws.as_ref().is_some_and(|ws| ws.is_over());
+        if let Some((conn, stream)) = exchange.conn.filter(|_| said)
+            && io.conn(conn).is_some_and(|c| c.is_shared())
+        {
+            // Both have said it: our side of the stream is closed (RFC 8441 section 5). A stream that is gone needs no end.
+            io.body(conn, stream, bytes::Bytes::new(), true).ok();
+            io.transmit(conn);
+        }
+        true
     }
 
     /// A rule was broken: tell the server which, and end it.
@@ -257,6 +283,13 @@ impl Client {
             ws.controls.clear();
             outgoing::queue(&mut ws.controls, frame::CLOSE, &body[..len]);
             exchange.upload.drop_frames();
+            exchange.gate.shut();
+            let conn = exchange.conn.map(|(conn, _)| conn);
+            if conn.is_some_and(|conn| io.conn(conn).is_some_and(|c| c.is_shared())) {
+                // A stream that is reset at once takes the frame with it.
+                ws.failing = Some(rule);
+                return self.feed(io, xid);
+            }
             self.feed(io, xid);
         }
         self.fail(io, xid, Cause::fault(Fault::WebSocket(rule)));

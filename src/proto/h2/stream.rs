@@ -76,6 +76,12 @@ impl Held {
         }
     }
 
+    /// What was popped last, and not all taken.
+    fn put_back(&mut self, data: Bytes) {
+        self.len += data.len();
+        self.pieces.push_front(data);
+    }
+
     fn pop(&mut self, max: usize) -> Option<Bytes> {
         if self.pieces.is_empty() && !self.short.is_empty() {
             self.pieces.push_back(std::mem::take(&mut self.short).freeze());
@@ -268,7 +274,11 @@ impl Stream {
 
     /// A piece arrived: to the sink as far as its credit goes, and the rest is held.
     fn take(&mut self, s: StreamKey, mut data: Bytes, sink: &mut impl Sink) {
-        if self.held.len == 0 {
+        if self.held.len == 0 && self.tunnel {
+            let n = sink.stream(s, Data::Owned(data.clone()));
+            self.release(n);
+            data = data.split_off(n);
+        } else if self.held.len == 0 {
             let n = sink.credit(s).min(data.len() as u64) as usize;
             if n > 0 {
                 let piece = data.split_to(n);
@@ -283,6 +293,20 @@ impl Stream {
 
     /// What is held goes to the sink, as far as its credit goes.
     fn pass_on(&mut self, s: StreamKey, sink: &mut impl Sink) {
+        while self.tunnel
+            && let Some(mut piece) = self.held.pop(usize::MAX)
+        {
+            let n = sink.stream(s, Data::Owned(piece.clone()));
+            self.release(n);
+            let rest = piece.split_off(n);
+            if !rest.is_empty() {
+                self.held.put_back(rest);
+            }
+            // The sink knows now that there is more than it wants.
+            if n == 0 {
+                return;
+            }
+        }
         while self.held.len > 0 {
             let n = usize::try_from(sink.credit(s)).unwrap_or(usize::MAX);
             let Some(piece) = (n > 0).then(|| self.held.pop(n)).flatten() else { return };
