@@ -1652,7 +1652,12 @@
 /**
  * A WebSocket (RFC 6455). The URL may begin with ws or wss, too, which are http and https. Everything about making the
  * connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults; fields may be given,
- * but not those of the handshake. No other flag goes with it but CHTTP_REQ_HTTP1, and no method and body.
+ * but not those of the handshake. No method and body go with it, and no other flag but CHTTP_REQ_HTTP1 and CHTTP_REQ_HTTP2.
+ *
+ * It is opened over HTTP/1.1, on a connection of its own, whatever `http_version` says; with CHTTP_REQ_HTTP2 by Extended
+ * CONNECT (RFC 8441), as a stream of a connection that others may share, or CHTTP_E_H2_NO_EXTENDED_CONNECT. Nothing else is
+ * different, but that one that breaks a rule is given `close_timeout_ns` to hear of it before DONE, and that a server which
+ * does not close the stream behind the Close frames of both is waited for a second at most.
  *
  * CHTTP_EV_WS_OPEN says that it is open. Then come CHTTP_EV_WS_MESSAGE under `recv_credit`, and what else was asked for;
  * chttp_ws_send(), chttp_ws_ping(), chttp_ws_close() send, with WRITABLE as for chttp_body_write(). PING is answered by the
@@ -1664,7 +1669,7 @@
  * An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
  * `first_byte_timeout_ns` bounds the wait for the handshake's answer, and `read_timeout_ns` that and, from its first byte on,
  * all of its head; behind it there is the heartbeat. The other timeouts are
- * as always. Each WebSocket has a connection of its own.
+ * as always.
  *
  * For tests with a scripted peer, `Sec-WebSocket-Key` may be among the fields, and is used instead of a random one.
  */

@@ -532,7 +532,8 @@ public:
         raw_.collect_max = most;
         return *this;
     }
-    /** Make it the handshake of a WebSocket, which then sends by engine::send(), and ends by engine::close(). */
+    /** Make it the handshake of a WebSocket, which then sends by engine::send(), and ends by engine::close(). With
+        flags(CHTTP_REQ_HTTP2) over HTTP/2. */
     request &as_websocket(const websocket &wanted = websocket())
     {
         raw_.flags |= CHTTP_REQ_WEBSOCKET;
@@ -556,7 +557,7 @@ public:
     }
     /** Reconnections in a row. 0: the engine's; CHTTP_UNLIMITED. */
     request &sse_attempts(std::uint64_t most) { return sse_.max_attempts = most, *this; }
-    /** CHTTP_REQ_EXPECT_CONTINUE, CHTTP_REQ_CLOSE. */
+    /** CHTTP_REQ_EXPECT_CONTINUE, CHTTP_REQ_CLOSE, CHTTP_REQ_HTTP1, CHTTP_REQ_HTTP2. */
     request &flags(std::uint32_t more) { return raw_.flags |= more, *this; }
     /** No HTTP: a raw stream to the URL's host and port, over TLS if it is https (CHTTP_REQ_RAW). */
     request &stream() { return flags(CHTTP_REQ_RAW); }

@@ -384,6 +384,32 @@ fn a_streamed_body_that_pauses_keeps_no_window_from_the_others() {
 }
 
 #[test]
+fn a_piece_that_meets_a_full_socket_goes_once_there_is_room() {
+    let windows = [hello(&[(INITIAL_WINDOW_SIZE, 1 << 24)]), window_update(0, 1 << 24)].concat();
+    let narrow = behind(Script::new().short_writes(5_000), windows, usize::MAX, 0, || {
+        Box::new(|frame, out| {
+            if frame.ends() {
+                out.extend(ok(frame.stream, b"hi"));
+            }
+        })
+    });
+    let mut w = World::serving(narrow);
+    let pausing = w.submit(&two(post(Load::Stream(None))));
+    assert_eq!(w.write(pausing, pattern(10_000)), Ok(()));
+    w.pass(MS);
+    // Both find the same windows; the first of them fills the socket.
+    let bulk = w.submit(&two(post(Load::Whole(pattern(300_000).into()))));
+    assert_eq!(w.write(pausing, pattern(10_000)), Ok(()));
+    w.finish(bulk).assert_ok(200, b"hi");
+    w.pass(MS);
+    let got: usize = sent(&w, 0, DATA).iter().map(|f| f.payload.len()).sum();
+    assert_eq!((got, w.opened()), (320_000, 1));
+    w.end(pausing);
+    w.finish(pausing).assert_ok(200, b"hi");
+    w.close();
+}
+
+#[test]
 fn a_shut_window_is_a_write_time_out() {
     let mut w = World::serving(server(hello(&[(INITIAL_WINDOW_SIZE, 0)]), || {
         Box::new(|frame, out| {

@@ -11,7 +11,7 @@ use chttpcore::pool::Http;
 use chttpcore::proto::ws::Limits;
 use chttpcore::queue::event::kind;
 use client::*;
-use h2_support::{DATA, RST_STREAM, data, frames, headers, hello, ok, rst, server, window_update};
+use h2_support::{DATA, INITIAL_WINDOW_SIZE, RST_STREAM, data, frames, headers, hello, ok, rst, server, window_update};
 use std::collections::HashMap;
 use ws_support::{BINARY, CLOSE, FIN, PING, PONG, TEXT, close, frame, send, setup, unmask, websocket};
 
@@ -142,6 +142,35 @@ fn each_end_is_what_it_is_over_http_1() {
 }
 
 #[test]
+fn a_server_that_leaves_the_stream_open_is_not_waited_for_long() {
+    let script = server(hello(&[(ENABLE_CONNECT_PROTOCOL, 1)]), || {
+        Box::new(|heard, out| {
+            let stream = heard.stream;
+            if heard.asks() && heard.ends() {
+                out.extend(ok(stream, b"hi"));
+            } else if heard.asks() {
+                out.extend(headers(stream, false, &[(":status", "200")]));
+            } else if heard.kind == DATA && !heard.ends() {
+                out.extend(data(stream, false, &close(1000, "")));
+            }
+        })
+    });
+    let mut w = World::serving(script);
+    let xid = w.submit(&over_h2(|_| ()));
+    w.settle();
+    send(&w, xid, FIN | CLOSE, &1000_u16.to_be_bytes()).unwrap();
+    let before = w.net.now().0;
+    assert_eq!(w.finish(xid).code(), 0);
+    let took = w.net.now().0 - before;
+    assert!((SECOND..SECOND + 2 * MS).contains(&took), "{took} ns");
+    // Our side was closed at once.
+    let ends = frames(&w.conn(0).sent).iter().filter(|f| f.kind == DATA && f.ends()).count();
+    assert_eq!((ends, w.opened()), (1, 1));
+    w.run(&get2()).assert_ok(200, b"hi");
+    w.close();
+}
+
+#[test]
 fn a_broken_rule_is_told_before_the_stream_ends() {
     let mut w = World::serving(echo());
     let xid = w.submit(&over_h2(|c| c.limits = Limits { frame: u64::MAX, message: 10 }));
@@ -175,6 +204,43 @@ fn credit_holds_one_back_and_not_the_others() {
         send(&w, xid, FIN | CLOSE, b"").unwrap();
         assert_eq!(w.finish(xid).code(), 0);
     }
+    w.close();
+}
+
+#[test]
+fn a_flood_of_pings_behind_a_shut_window_is_answered_to_a_bound() {
+    const PINGS: u32 = 2_000;
+    let ping = |i: u32| frame(FIN | PING, &[&i.to_be_bytes()[..], &[7; 100]].concat());
+    let script = server(hello(&[(ENABLE_CONNECT_PROTOCOL, 1), (INITIAL_WINDOW_SIZE, 10)]), move || {
+        let mut socket = 0;
+        Box::new(move |heard, out| {
+            if heard.asks() && heard.ends() {
+                // The window is open from here on.
+                out.extend(window_update(socket, 1 << 20));
+                out.extend(ok(heard.stream, b"hi"));
+            } else if heard.asks() {
+                socket = heard.stream;
+                out.extend(headers(socket, false, &[(":status", "200"), ("sec-websocket-protocol", "chat")]));
+            } else if heard.kind == DATA && heard.payload.len() == 8 {
+                let pings: Vec<u8> = (0..PINGS).flat_map(ping).collect();
+                out.extend(pings.chunks(10_000).flat_map(|piece| data(socket, false, piece)));
+            }
+        })
+    });
+    let mut w = World::serving(script);
+    let xid = w.submit(&over_h2(|_| ()));
+    w.settle();
+    send(&w, xid, FIN | TEXT, b"go").unwrap();
+    w.settle();
+    w.run(&get2()).assert_ok(200, b"hi");
+    w.settle();
+    let mut sent: Vec<u8> =
+        frames(&w.conn(0).sent).into_iter().filter(|f| f.kind == DATA).flat_map(|f| f.payload).collect();
+    let pongs: Vec<_> = unmask(&mut sent).into_iter().filter(|said| said.first & 15 == PONG).collect();
+    assert!(pongs.len() < 200, "{} answers waited", pongs.len());
+    assert_eq!(pongs.last().unwrap().payload[..4], (PINGS - 1).to_be_bytes());
+    w.engine.cancel(xid).unwrap();
+    w.finish(xid);
     w.close();
 }
 

@@ -1,5 +1,5 @@
-//! WebSockets to servers that others have written, in both drives, plain and compressed: `websockets` and `picows` in Python,
-//! and tungstenite.
+//! WebSockets to servers that others have written, in both drives, plain and compressed: `websockets`, `picows` and hypercorn in
+//! Python, and tungstenite; over HTTP/2 hypercorn.
 
 mod real_support;
 #[allow(dead_code)] // Shared with other test binaries.
@@ -8,7 +8,7 @@ mod tls_support;
 
 use chttpcore::ffi::types::{
     CHTTP_EF_FIN, CHTTP_EV_DONE, CHTTP_EV_WS_CLOSE, CHTTP_EV_WS_MESSAGE, CHTTP_EV_WS_OPEN, CHTTP_EV_WS_PONG,
-    CHTTP_REQ_WEBSOCKET,
+    CHTTP_REQ_HTTP2, CHTTP_REQ_WEBSOCKET,
 };
 use chttpcore::ffi::websocket::*;
 use real_support::client::{DRIVES, Drive, name};
@@ -108,13 +108,20 @@ impl Told {
 }
 
 fn converse(port: u16, drive: Drive, flags: u32, deflates: bool) {
+    converse_over(0, port, drive, flags, deflates);
+}
+
+/// `version` is CHTTP_REQ_HTTP2, or 0.
+fn converse_over(version: u32, port: u16, drive: Drive, flags: u32, deflates: bool) {
     let mut client = Client::new(drive, &[(CHTTP_OPT_WS_DEFLATE_MIN, 0)]);
     // SAFETY: all-zero is valid by the contract of the struct.
     let mut settings: chttp_websocket = unsafe { std::mem::zeroed() };
     settings.size = size_of::<chttp_websocket>() as u32;
     settings.flags = flags | CHTTP_WS_CONTROL;
+    // hypercorn leaves streams of HTTP/2 open.
+    settings.close_timeout_ns = if version == 0 { 0 } else { 100_000_000 };
     let mut request = Request::get(format!("ws://127.0.0.1:{port}/"));
-    request.raw.flags = CHTTP_REQ_WEBSOCKET;
+    request.raw.flags = CHTTP_REQ_WEBSOCKET | version;
     request.raw.websocket = &raw const settings;
     let mut raw = request.filled();
     raw.method = std::ptr::null();
@@ -184,6 +191,17 @@ fn picows() {
         converse(server.port, drive, 0, false);
         // It knows no compression, which is no error.
         converse(server.port, drive, CHTTP_WS_DEFLATE, false);
+    }
+}
+
+#[test]
+fn hypercorn_over_both_versions() {
+    let server = Python::start("hypercorn");
+    for drive in DRIVES {
+        for version in [0, CHTTP_REQ_HTTP2] {
+            converse_over(version, server.port, drive, 0, false);
+            DEFLATE.iter().for_each(|&flags| converse_over(version, server.port, drive, flags, true));
+        }
     }
 }
 

@@ -321,7 +321,7 @@ impl Client {
             // Why sending failed is learned by reading, which comes next.
             failed = io.conn(conn).is_none_or(|c| c.sending_failed());
             let blocked = failed || unsent > 0 || exchange.upload.held || exchange.awaits_tunnel();
-            if blocked || exchange.upload.ended || !has_more(&exchange.upload) {
+            if blocked || exchange.upload.ended || !has_more(exchange) {
                 break;
             }
             if exchange.bytes_sent >= last {
@@ -455,11 +455,13 @@ pub(super) fn write_done(exchange: &mut Exchange, outbox: &mut super::outbox::Ou
     }
 }
 
-pub(super) fn has_more(upload: &Upload) -> bool {
-    match upload.source {
+pub(super) fn has_more(exchange: &Exchange) -> bool {
+    match exchange.upload.source {
         Source::None => false,
         Source::Whole { .. } | Source::File { .. } => true,
-        Source::Stream => !upload.pieces.is_empty(),
+        Source::Stream => {
+            !exchange.upload.pieces.is_empty() || exchange.ws.as_ref().is_some_and(|ws| ws.has_controls())
+        }
     }
 }
 
@@ -501,17 +503,17 @@ pub(super) fn hand_over<B: Backend>(
     if exchange.awaits_tunnel() {
         return Ok(());
     }
-    let upload = &mut exchange.upload;
-    if upload.ended || io.conn(conn).is_none_or(|c| c.unsent() > UNSENT_LOW || c.sending_failed()) {
+    if exchange.upload.ended || io.conn(conn).is_none_or(|c| c.unsent() > UNSENT_LOW || c.sending_failed()) {
         return Ok(());
     }
     // On a connection of its own only the socket limits it, and what is too much is for the protocol to refuse.
     let is_shared = io.conn(conn).is_some_and(|c| c.is_shared());
     let mut room = u64::MAX;
-    if is_shared && has_more(upload) {
+    if is_shared && has_more(exchange) {
         io.want_room(conn, stream, true);
         room = io.body_room(conn, stream);
     }
+    let upload = &mut exchange.upload;
     match &upload.source {
         Source::None => {}
         Source::Whole { bytes, .. } => {
@@ -582,7 +584,7 @@ pub(super) fn hand_over<B: Backend>(
         }
     }
     if is_shared && !exchange.upload.ended {
-        io.want_room(conn, stream, has_more(&exchange.upload));
+        io.want_room(conn, stream, has_more(exchange));
     }
     Ok(())
 }

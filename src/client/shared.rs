@@ -156,6 +156,7 @@ impl Client {
             return self.fail(io, xid, Cause::code(code));
         }
         if exchange.finished {
+            self.answer_end(io, xid);
             return self.conclude(io, xid);
         }
         if let Some(ws) = exchange.ws.as_ref().filter(|_| told.failed.is_some()) {
@@ -218,7 +219,7 @@ impl Client {
             return self.tend(io, conn);
         }
         let nothing_to_send = matches!(exchange.upload.source, Source::None);
-        let waits = !exchange.upload.ended && !exchange.upload.held && has_more(&exchange.upload);
+        let waits = !exchange.upload.ended && !exchange.upload.held && has_more(exchange);
         // A peer that takes nothing: its window is shut, or its socket full.
         exchange.unsent = usize::from(waits && !exchange.awaits_tunnel());
         if nothing_to_send || exchange.awaits_tunnel() {
@@ -255,8 +256,8 @@ impl Client {
                 ended = true;
                 return false;
             }
-            let room = exchange.conn.is_some_and(|(conn, stream)| io.body_room(conn, stream) > 0);
-            if room && !exchange.upload.ended && has_more(&exchange.upload) {
+            // Whoever came when too much was unsent has not asked for room yet.
+            if !exchange.upload.ended && has_more(exchange) {
                 self.feed_stream(io, xid);
             }
             self.exchanges.get(slot as usize).is_some_and(|x| x.xid == xid && !x.upload.ended)

@@ -149,7 +149,8 @@ pub const CHTTP_REQ_SSE: u32 = 512;
 ///
 /// It is opened over HTTP/1.1, on a connection of its own, whatever `http_version` says; with CHTTP_REQ_HTTP2 by Extended
 /// CONNECT (RFC 8441), as a stream of a connection that others may share, or CHTTP_E_H2_NO_EXTENDED_CONNECT. Nothing else is
-/// different, but that one that breaks a rule is given `close_timeout_ns` to hear of it before DONE.
+/// different, but that one that breaks a rule is given `close_timeout_ns` to hear of it before DONE, and that a server which
+/// does not close the stream behind the Close frames of both is waited for a second at most.
 ///
 /// CHTTP_EV_WS_OPEN says that it is open. Then come CHTTP_EV_WS_MESSAGE under `recv_credit`, and what else was asked for;
 /// chttp_ws_send(), chttp_ws_ping(), chttp_ws_close() send, with WRITABLE as for chttp_body_write(). PING is answered by the

@@ -142,7 +142,18 @@ pub fn server(first: Vec<u8>, answer: impl Fn() -> Answer + Send + Sync + 'stati
 
 /// The same in pieces of at most `every` bytes, with a `delay` before each.
 pub fn paced(first: Vec<u8>, every: usize, delay: u64, answer: impl Fn() -> Answer + Send + Sync + 'static) -> Script {
-    Script::new().play(every, delay, move || {
+    behind(Script::new(), first, every, delay, answer)
+}
+
+/// The same behind other steps.
+pub fn behind(
+    steps: Script,
+    first: Vec<u8>,
+    every: usize,
+    delay: u64,
+    answer: impl Fn() -> Answer + Send + Sync + 'static,
+) -> Script {
+    steps.play(every, delay, move || {
         let (mut inbox, mut greeted, mut answer, first) = (Vec::new(), false, answer(), first.clone());
         let play: Player = Box::new(move |bytes| {
             inbox.extend_from_slice(bytes);

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, cast
 
+from . import _table as c
 from ._async import AsyncEngine, engine_here
 from ._codes import EngineClosedError
 from ._config import UNSET, Limits, OptionValue, Path, Timeout, TimeoutTypes, TLSContext, Unset
@@ -130,8 +131,12 @@ class BaseClient:
 
     def _open(self, engine: Engine, url: str, options: WebSocketOptions, opening: Opening) -> WebSocketExchange:
         """Send the handshake of a WebSocket on its way."""
-        # Its options are those of a request, but for ones that it does not have.
-        prepared = prepare(self._defaults, "", url, cast(RequestOptions, options), opening)
+        flags = c.REQ_WEBSOCKET
+        if options.get("http2"):
+            flags |= c.REQ_HTTP2
+        # The others are those of a request, but for ones that it does not have.
+        rest = cast(RequestOptions, {name: value for name, value in options.items() if name != "http2"})
+        prepared = prepare(self._defaults, "", url, rest, opening, flags)
         exchange = WebSocketExchange(engine, prepared.url.decode())
         engine.submit(prepared, exchange, False)
         return exchange

@@ -134,9 +134,10 @@ def prepare(
     url: str,
     options: RequestOptions,
     special: Opening | Subscription | None = None,
+    flags: int = 0,
 ) -> Prepared:
     url = full_url(defaults, url, options.get("params"))
-    headers, body, flags, length = defaults.headers, None, 0, 0
+    headers, body, length = defaults.headers, None, 0
     if options:
         if not OPTIONS.issuperset(options):
             unknown = ", ".join(sorted(set(options) - OPTIONS))
@@ -171,8 +172,6 @@ def prepare(
             flags |= c.REQ_STREAM_BODY
             announced = headers.get("content-length", "")
             length = int(announced) if announced.isdecimal() else c.LENGTH_UNKNOWN
-    if isinstance(special, Opening):
-        flags |= c.REQ_WEBSOCKET
     needed = special is not None or defaults.tls is not None or not RARE.isdisjoint(options)
     return Prepared(
         METHODS.get(method) or method.encode(),

@@ -56,6 +56,9 @@ class WebSocketOptions(TypedDict, total=False):
     pong_timeout: float
     #: Seconds that the server may take for the closing handshake; default 10.
     close_timeout: float
+    #: True: over HTTP/2 (RFC 8441), on a connection that others may share; a server that does not allow it is an
+    #: error. Default: over HTTP/1.1, whatever the client's `http2` says, on a connection of its own.
+    http2: bool
     params: ParamTypes | None
     headers: HeaderTypes | None
     auth: tuple[str, str] | None

@@ -21,8 +21,18 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+async def echo(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({**message, "type": "websocket.send"})
+
+
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """/bytes/N gives N bytes, /count tells how many came, /trailers has a trailer; all else tells the version."""
+    """/bytes/N gives N bytes, /count tells how many came, /trailers has a trailer; all else tells the version. WebSockets
+    get their messages back."""
+    if scope["type"] == "websocket":
+        await echo(receive, send)
     if scope["type"] != "http":
         return
     received, more = 0, True

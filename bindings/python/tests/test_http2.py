@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from c_http_core import AsyncClient, Client, Limits, errors
-from conftest import Run, ServerProcess, TLSServers, run_asyncio
+from conftest import LONG, Run, ServerProcess, TLSServers, run_asyncio
 
 
 class HTTP2Server:
@@ -118,3 +118,33 @@ def test_few_streams(strict: HTTP2Server, tls_servers: TLSServers) -> None:
             assert len({answer.connection.local for answer in answers}) > 1
 
     run_asyncio(main)
+
+
+def test_websockets(server: HTTP2Server, tls_servers: TLSServers) -> None:
+    with Client(verify=tls_servers.ca, http2=True) as client:
+        assert client.get(server.secure).http_version == "HTTP/2"
+        url = server.secure.replace("https", "wss")
+        with (
+            client.websocket(url, http2=True, close_timeout=0.1) as one,
+            client.websocket(url, http2=True, close_timeout=0.1) as two,
+        ):
+            for there in (one, two, one):
+                there.send("text \u20ac")
+                there.send(bytes(300_000))
+                assert there.recv(timeout=LONG) == "text \u20ac"
+                assert there.recv(timeout=LONG) == bytes(300_000)
+            assert one.response.status_code == 200 and one.response.http_version == "HTTP/2"
+            assert client.get(server.secure).connection.reused
+            assert client.stats()["connections"] == 1
+        assert one.close_code == two.close_code == 1000
+
+
+def test_websockets_that_are_not_allowed(tls_servers: TLSServers) -> None:
+    # It speaks no HTTP/2 at all.
+    url = tls_servers.url().replace("https", "wss")
+    with (
+        Client(verify=tls_servers.ca, http2=True) as client,
+        pytest.raises((errors.H2NotSpokenError, errors.TLSALPNError)),
+        client.websocket(url, http2=True),
+    ):
+        raise AssertionError("it was opened")

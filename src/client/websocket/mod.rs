@@ -101,6 +101,10 @@ struct Closing {
     received: bool,
 }
 
+/// There are servers that do not close a stream of HTTP/2 (RFC 8441 leaves out who begins). A connection they do close, and it
+/// is for them to do so, so that TIME_WAIT is theirs (RFC 6455 section 7.1.1).
+const LINGER: u64 = 1_000_000_000;
+
 /// An open WebSocket.
 #[derive(Debug)]
 pub struct WebSocket {
@@ -120,6 +124,8 @@ pub struct WebSocket {
     /// A PING was sent, and nothing was heard since.
     pinged: Option<Tick>,
     closing: Closing,
+    /// How long the server may be silent, once both have said a Close frame, before its side is taken for closed, too.
+    linger: u64,
     /// A rule that was broken just now.
     broken: Option<Rule>,
     /// The same on a connection that is shared: the server has been told, and is given time to hear it.
@@ -141,6 +147,7 @@ impl WebSocket {
             controls: Vec::new(),
             pinged: None,
             closing: Closing::default(),
+            linger: if setup.key.is_some() { u64::MAX } else { LINGER },
             broken: None,
             failing: None,
         }
@@ -178,7 +185,8 @@ impl WebSocket {
                 None if self.closing.received => Due::Conclude,
                 None => Due::Fail(e::CHTTP_E_TIMEOUT_CLOSE),
             };
-            return (sent.after(choices.close_timeout), due);
+            let end = sent.after(choices.close_timeout);
+            return (if due == Due::Conclude { end.min(heard_at.after(self.linger)) } else { end }, due);
         }
         match self.pinged {
             _ if !listens || self.closing.received => (Tick::NEVER, Due::Ping),
@@ -258,19 +266,21 @@ impl Client {
             self.break_off(io, xid, rule);
             return false;
         }
-        if ws.has_controls() {
+        self.answer_end(io, xid);
+        self.exchange(xid).is_some()
+    }
+
+    /// Say what there is to say of ourselves, and close our side of a stream on which both have said a Close frame.
+    pub(super) fn answer_end<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
+        if self.exchange(xid).and_then(|x| x.ws.as_ref()).is_some_and(|ws| ws.has_controls()) {
             self.feed(io, xid);
         }
-        let Some(exchange) = self.exchange(xid) else { return false };
-        let said = exchange.upload.ended && exchange.ws.as_ref().is_some_and(|ws| ws.is_over());
-        if let Some((conn, stream)) = exchange.conn.filter(|_| said)
-            && io.conn(conn).is_some_and(|c| c.is_shared())
+        if let Some(exchange) = self.exchange(xid)
+            && let Some((conn, stream)) = exchange.conn
+            && outgoing::close_side(io, exchange, (conn, stream))
         {
-            // Both have said it: our side of the stream is closed (RFC 8441 section 5). A stream that is gone needs no end.
-            io.body(conn, stream, bytes::Bytes::new(), true).ok();
             io.transmit(conn);
         }
-        true
     }
 
     /// A rule was broken: tell the server which, and end it.
