@@ -13,7 +13,6 @@ from typing import Any, cast
 
 import hypercorn.asyncio
 from hypercorn.config import Config
-
 from picows import (
     WSCloseCode,
     WSFrame,
@@ -43,7 +42,11 @@ class Echo(WSListener):
             transport.disconnect()
         elif payload == b"close":
             transport.send_close(cast(WSCloseCode, 4001), b"bye")
-        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+        elif frame.msg_type in (
+            WSMsgType.TEXT,
+            WSMsgType.BINARY,
+            WSMsgType.CONTINUATION,
+        ):
             transport.send(frame.msg_type, payload, frame.fin)
 
 
@@ -51,7 +54,9 @@ Message = dict[str, Any]
 
 
 async def app(
-    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    scope: Message,
+    receive: Callable[[], Awaitable[Message]],
+    send: Callable[[Message], Awaitable[None]],
 ) -> None:
     if scope["type"] != "websocket":
         return
@@ -93,7 +98,9 @@ async def main(kind: str) -> None:
         return await serve_hypercorn(closed)
     server: asyncio.Server
     if kind == "picows":
-        server = await ws_create_server(listener, "127.0.0.1", 0, max_frame_size=1 << 30)
+        server = await ws_create_server(
+            listener, "127.0.0.1", 0, max_frame_size=1 << 30
+        )
         sockets = server.sockets
     else:
         sockets = (await serve(echo, "127.0.0.1", 0, max_size=None)).sockets

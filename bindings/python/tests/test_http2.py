@@ -121,7 +121,7 @@ def test_few_streams(strict: HTTP2Server, tls_servers: TLSServers) -> None:
 
 
 def test_websockets(server: HTTP2Server, tls_servers: TLSServers) -> None:
-    with Client(verify=tls_servers.ca, http2=True) as client:
+    with Client(verify=tls_servers.ca, http1=False, http2=True) as client:
         assert client.get(server.secure).http_version == "HTTP/2"
         url = server.secure.replace("https", "wss")
         with (

@@ -101,8 +101,7 @@ struct Closing {
     received: bool,
 }
 
-/// There are servers that do not close a stream of HTTP/2 (RFC 8441 leaves out who begins). A connection they do close, and it
-/// is for them to do so, so that TIME_WAIT is theirs (RFC 6455 section 7.1.1).
+/// There are servers that leave a stream of HTTP/2 open. A connection they do close.
 const LINGER: u64 = 1_000_000_000;
 
 /// An open WebSocket.
@@ -266,19 +265,24 @@ impl Client {
             self.break_off(io, xid, rule);
             return false;
         }
-        self.answer_end(io, xid);
+        if ws.has_controls() {
+            self.feed(io, xid);
+        }
         self.exchange(xid).is_some()
     }
 
-    /// Say what there is to say of ourselves, and close our side of a stream on which both have said a Close frame.
+    /// The server has closed its side of a stream of HTTP/2 behind its Close frame: we answer that, and close ours. It is for
+    /// the server to begin (RFC 6455 section 7.1.1); there are some that lose the connection over an end of ours that comes first.
     pub(super) fn answer_end<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
-        if self.exchange(xid).and_then(|x| x.ws.as_ref()).is_some_and(|ws| ws.has_controls()) {
+        let Some(ws) = self.exchange(xid).and_then(|x| x.ws.as_ref()) else { return };
+        if ws.has_controls() {
             self.feed(io, xid);
         }
-        if let Some(exchange) = self.exchange(xid)
+        if let Some(exchange) = self.exchange(xid).filter(|x| x.upload.ended)
             && let Some((conn, stream)) = exchange.conn
-            && outgoing::close_side(io, exchange, (conn, stream))
         {
+            // A stream that is gone needs no end.
+            io.body(conn, stream, bytes::Bytes::new(), true).ok();
             io.transmit(conn);
         }
     }

@@ -225,16 +225,5 @@ fn give<B: Backend>(
     } else {
         exchange.upload.ended = exchange.ws.as_ref().is_some_and(|ws| ws.closing.sent.is_some());
     }
-    if !bytes.is_empty() {
-        hand_bytes(io, exchange, conn, stream, bytes)?;
-    }
-    close_side(io, exchange, (conn, stream));
-    Ok(())
-}
-
-/// Our side of a stream of HTTP/2 ends once both have said a Close frame (RFC 8441 section 5). Whether it does.
-pub(super) fn close_side<B: Backend>(io: &mut Io<B>, exchange: &Exchange, (conn, stream): Way) -> bool {
-    let said = exchange.upload.ended && exchange.ws.as_ref().is_some_and(|ws| ws.is_over());
-    // A stream that is gone needs no end.
-    said && io.conn(conn).is_some_and(|c| c.is_shared()) && io.body(conn, stream, Bytes::new(), true).is_ok()
+    if bytes.is_empty() { Ok(()) } else { hand_bytes(io, exchange, conn, stream, bytes) }
 }
