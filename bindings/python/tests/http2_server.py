@@ -29,8 +29,8 @@ async def echo(receive: Receive, send: Send) -> None:
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """/bytes/N gives N bytes, /count tells how many came, /trailers has a trailer; all else tells the version. WebSockets
-    get their messages back."""
+    """/bytes/N gives N bytes, /count tells how many came, /trailers has a trailer; all else tells the version.
+    WebSockets get their messages back."""
     if scope["type"] == "websocket":
         await echo(receive, send)
     if scope["type"] != "http":
