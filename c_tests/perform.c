@@ -114,6 +114,22 @@ static void failures(chttp_engine *engine)
     request.flags = CHTTP_REQ_STREAM_BODY;
     request.body_len = CHTTP_LENGTH_UNKNOWN;
     expect(engine, &request, CHTTP_UNLIMITED, CHTTP_E_INVALID_BODY);
+    static const struct {
+        uint32_t flags;
+        const char *word;
+    } need_a_queue[] = {{CHTTP_REQ_WEBSOCKET, "CHTTP_REQ_WEBSOCKET"},
+                        {CHTTP_REQ_WEBSOCKET | CHTTP_REQ_HTTP2, "CHTTP_REQ_WEBSOCKET"},
+                        {CHTTP_REQ_RAW, "CHTTP_REQ_RAW"},
+                        {CHTTP_REQ_SSE, "CHTTP_REQ_SSE"}};
+    for (size_t i = 0; i < sizeof need_a_queue / sizeof *need_a_queue; i++) {
+        char text[256];
+        request = request_for(url);
+        request.flags = need_a_queue[i].flags;
+        error = NULL;
+        CHECK_EQ(perform(engine, &request, CHTTP_UNLIMITED, &error), CHTTP_E_INVALID_ARG);
+        CHECK(chttp_error_message(error, text, sizeof text) > 0 && strstr(text, need_a_queue[i].word) != NULL);
+        chttp_release(error);
+    }
     request = request_for(url);
     error = NULL;
     CHECK_EQ(chttp_perform(engine, &request, 0, NULL, &error), CHTTP_E_INVALID_ARG);

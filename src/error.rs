@@ -233,7 +233,8 @@ pub const CHTTP_E_H2_NOT_SPOKEN: i32 = -645;
 pub const CHTTP_E_H2_UNSENDABLE: i32 = -646;
 /// The request is an Extended CONNECT, and the server does not allow any (RFC 8441 section 3).
 pub const CHTTP_E_H2_NO_EXTENDED_CONNECT: i32 = -647;
-/// The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1).
+/// The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1), is HTTP/1.0,
+/// or announces a body. The message tells which.
 pub const CHTTP_E_WS_ACCEPT: i32 = -651;
 /// The server agrees to an extension that was not offered, or in a way that the offer does not allow (RFC 7692 section 7.1).
 pub const CHTTP_E_WS_EXTENSION: i32 = -652;
@@ -442,10 +443,7 @@ pub const TABLE: &[Row] = &[
     row!(CHTTP_E_H2_NOT_SPOKEN, c"HTTP/2 was demanded, and the peer does not speak it"),
     row!(CHTTP_E_H2_UNSENDABLE, c"the request cannot be said in HTTP/2"),
     row!(CHTTP_E_H2_NO_EXTENDED_CONNECT, c"the server allows no Extended CONNECT (RFC 8441)"),
-    row!(
-        CHTTP_E_WS_ACCEPT,
-        c"the answer lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1)"
-    ),
+    row!(CHTTP_E_WS_ACCEPT, c"the answer does not switch to WebSocket as it has to (RFC 6455 section 4.1)"),
     row!(CHTTP_E_WS_EXTENSION, c"the server has not agreed to compression as it was offered (RFC 7692 section 7.1)"),
     row!(CHTTP_E_WS_PROTOCOL, c"the server chose a subprotocol that was not asked for (RFC 6455 section 4.1)"),
     row!(CHTTP_E_WS_MASKED, c"the server sent a masked frame (RFC 6455 section 5.1)"),

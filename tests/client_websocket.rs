@@ -118,22 +118,26 @@ fn a_handshake_that_comes_byte_by_byte_is_not_waited_for() {
 #[test]
 fn an_answer_that_is_wrong_ends_it() {
     let good = String::from_utf8(switched("")).unwrap();
+    let with = |field: &str| String::from_utf8(switched(&format!("{field}\r\n"))).unwrap();
     let cases = [
-        (good.replace("s3pPLM", "S3pPLM"), e::CHTTP_E_WS_ACCEPT),
-        (good.replace("Upgrade: websocket", "Upgrade: h2c"), e::CHTTP_E_WS_ACCEPT),
-        (String::from_utf8(switched("Sec-WebSocket-Protocol: chat\r\n")).unwrap(), e::CHTTP_E_WS_PROTOCOL),
-        (
-            String::from_utf8(switched("Sec-WebSocket-Extensions: permessage-deflate\r\n")).unwrap(),
-            e::CHTTP_E_WS_EXTENSION,
-        ),
+        (good.replace("s3pPLM", "S3pPLM"), e::CHTTP_E_WS_ACCEPT, "`S3pPLMBiTxaQ9kYGzzhZRbK+xOo=` does not answer"),
+        (good.replace("Upgrade: websocket", "Upgrade: h2c"), e::CHTTP_E_WS_ACCEPT, "Upgrade: `h2c` is not"),
+        (good.replace("HTTP/1.1", "HTTP/1.0"), e::CHTTP_E_WS_ACCEPT, "HTTP/1.0"),
+        (with("Content-Length: 0"), e::CHTTP_E_WS_ACCEPT, "Content-Length: `0` does not go with 101"),
+        (with("Content-Length: 10"), e::CHTTP_E_WS_ACCEPT, "Content-Length: `10` does not go with 101"),
+        (with("Transfer-Encoding: chunked"), e::CHTTP_E_WS_ACCEPT, "Transfer-Encoding: `chunked` does not go"),
+        (with("Sec-WebSocket-Protocol: chat"), e::CHTTP_E_WS_PROTOCOL, "Protocol: `chat` was not asked for"),
+        (with("Sec-WebSocket-Extensions: permessage-deflate"), e::CHTTP_E_WS_EXTENSION, "was not offered"),
     ];
-    for (answer, code) in cases {
+    for (answer, code, words) in cases {
         for every in [1, usize::MAX] {
             let bytes = [answer.as_bytes(), &text("never seen")].concat();
             let mut w = World::serving(Script::new().expect_head().send_split(bytes, every));
             let log = w.run(&plain());
             assert_eq!(log.code(), code);
             assert_eq!(log.kinds, [kind::DONE]);
+            let end = log.end.as_ref().unwrap();
+            assert!(end.message.contains(words), "{}", end.message);
             w.close();
         }
     }
@@ -556,6 +560,40 @@ fn time_runs_out_for_closing_as_it_was_set() {
 }
 
 /// Messages come after our Close frame until the server's own.
+#[test]
+fn what_could_not_be_heard_is_not_late() {
+    // The answer to our Close frame stands behind messages that the application does not take.
+    let bulk = [text(&"x".repeat(30_000)), text(&"y".repeat(30_000)), close(1000, "")].concat();
+    let mut w = World::serving(Script::new().expect_head().send(switched("")).delay(MS).send(bulk));
+    w.hold = true;
+    let xid = w.submit(&Ask { credit: 10_000, ..choosing(|c| c.close_timeout = SECOND) });
+    w.settle();
+    send(&w, xid, FIN | CLOSE, &1000_u16.to_be_bytes()).unwrap();
+    w.pass(20 * SECOND);
+    assert!(w.log(xid).end.is_none());
+    w.hold = false;
+    w.release(xid);
+    let log = w.finish(xid);
+    assert_eq!((log.code(), messages(&log).len(), log.count(kind::WS_CLOSE)), (0, 2, 1));
+    w.close();
+    // A server that does not answer has what is left of its time behind that.
+    let mut w =
+        World::serving(Script::new().expect_head().send(switched("")).delay(300 * MS).send(text(&"x".repeat(30_000))));
+    w.hold = true;
+    let xid = w.submit(&Ask { credit: 10_000, ..choosing(|c| c.close_timeout = SECOND) });
+    w.settle();
+    send(&w, xid, FIN | CLOSE, &1000_u16.to_be_bytes()).unwrap();
+    w.pass(10 * SECOND);
+    assert!(w.log(xid).end.is_none());
+    let before = w.net.now().0;
+    w.hold = false;
+    w.release(xid);
+    assert_eq!(w.finish(xid).code(), e::CHTTP_E_TIMEOUT_CLOSE);
+    let took = w.net.now().0 - before;
+    assert!((600 * MS..800 * MS).contains(&took), "{took} ns");
+    w.close();
+}
+
 #[test]
 fn the_server_may_finish_what_it_was_saying() {
     let script =

@@ -3,13 +3,17 @@
 use bytes::BytesMut;
 use chttpcore::proto::ws::Rule;
 use chttpcore::proto::ws::deflate::{Deflater, Inflater, Offer, Params, Room, agreed};
-use chttpcore::proto::ws::handshake::{self, Agreed, Asked};
+use chttpcore::proto::ws::handshake::{self, Agreed, Asked, Wrong};
 use chttpcore::proto::{Field, Fields};
 
 const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 fn judge<'a>(asked: &Asked<'a>, lines: &[(&str, &str)]) -> Result<Agreed<'a>, Rule> {
+    explained(asked, lines).map_err(|wrong| wrong.rule)
+}
+
+fn explained<'a>(asked: &Asked<'a>, lines: &[(&str, &str)]) -> Result<Agreed<'a>, Wrong> {
     let (mut bytes, mut table) = (Vec::new(), Vec::new());
     for (name, value) in lines {
         let at = bytes.len() as u32;
@@ -74,6 +78,43 @@ fn an_answer_must_switch_to_what_was_asked_for() {
     }
     // Over HTTP/2 there is no key, and nothing is said of Upgrade (RFC 8441 section 5).
     assert_eq!(judge(&Asked { key: None, ..asked }, &[]), Ok(Agreed::default()));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_value() {
+    let key = handshake::parse_key(KEY).unwrap();
+    let offer = Offer::default();
+    let asked = Asked { key: Some(&key), protocols: "chat", deflate: Some(&offer) };
+    let good = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", ACCEPT)];
+    let what = |lines: &[(&str, &str)]| explained(&asked, lines).unwrap_err().what;
+    for (at, value, words) in [
+        (0, "h2c\u{1b}[0m", "Upgrade: `h2c\\x1b[0m` is not `websocket` (RFC 6455 section 4.1)"),
+        (1, "keep-alive", "Connection: `keep-alive` does not say `upgrade` (RFC 6455 section 4.1)"),
+        (2, "nonsense", "Sec-WebSocket-Accept: `nonsense` does not answer the key (RFC 6455 section 4.1)"),
+    ] {
+        let mut lines = good.to_vec();
+        lines[at].1 = value;
+        assert_eq!(what(&lines), words);
+        lines[at] = (good[at].0, good[at].1);
+        lines.remove(at);
+        let said = what(&lines);
+        assert!(said.starts_with(good[at].0) && (at == 1 || said.contains("is missing")), "{said}");
+    }
+    let with = |name: &'static str, value: &'static str| [&good[..], &[(name, value)]].concat();
+    let long = "x".repeat(1000).leak();
+    for (name, value, words) in [
+        ("Upgrade", "websocket", "comes behind another one"),
+        ("Content-Length", "0", "Content-Length: `0` does not go with 101"),
+        ("transfer-encoding", "chunked", "Transfer-Encoding: `chunked` does not go with 101"),
+        ("Sec-WebSocket-Protocol", "super", "Sec-WebSocket-Protocol: `super` was not asked for"),
+        ("Sec-WebSocket-Extensions", "x-foo", "`x-foo` does not answer what was offered"),
+        ("Sec-WebSocket-Protocol", long, "xxx...` was not asked for"),
+    ] {
+        let said = what(&with(name, value));
+        assert!(said.contains(words) && said.len() < 200, "{said}");
+    }
+    // Over HTTP/2 a length means nothing there (RFC 9110 section 9.3.6).
+    assert_eq!(judge(&Asked { key: None, ..asked }, &[("content-length", "0")]), Ok(Agreed::default()));
 }
 
 #[test]

@@ -402,6 +402,9 @@ impl Client {
     /// moving a deadline away costs nothing.
     pub(super) fn watch<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
         let Some(exchange) = self.exchange(xid) else { return };
+        if let Some(ws) = &mut exchange.ws {
+            ws.listens(io.now(), exchange.credit > 0);
+        }
         let (at, _) = exchange.deadline();
         match exchange.timer {
             Some((_, set)) if set <= at => {}

@@ -309,7 +309,7 @@ impl Sink for ExchangeSink<'_> {
             exchange.tunnel = true;
             exchange.delivery = Delivery::Stream;
             let obj = response::from_head(self.memory, head, 0, exchange.route);
-            return websocket::open(exchange, self.outbox, obj, head.fields);
+            return websocket::open(exchange, self.outbox, obj, head);
         }
         if exchange.request.websocket.is_some() {
             // It is refused: nothing that was written is for anybody.

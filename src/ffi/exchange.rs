@@ -511,7 +511,8 @@ pub unsafe extern "C" fn chttp_body_end(
 /// Run one request to its end on the calling thread and give its whole answer: for scripts and simple programs.
 ///
 /// The answer's body may have `collect_max` bytes. `timeout_ns` bounds the call beside the request's own timeouts
-/// (CHTTP_UNLIMITED: they alone). A streamed body is not possible here. On success `*response` is set, on failure `*error`,
+/// (CHTTP_UNLIMITED: they alone). What needs a queue is refused: CHTTP_REQ_STREAM_BODY (CHTTP_E_INVALID_BODY), and CHTTP_REQ_RAW,
+/// CHTTP_REQ_WEBSOCKET and CHTTP_REQ_SSE (CHTTP_E_INVALID_ARG). On success `*response` is set, on failure `*error`,
 /// unless NULL; release both with chttp_release().
 ///
 /// Context:   [any-thread]; many threads may call it at a time
@@ -539,11 +540,16 @@ pub unsafe extern "C" fn chttp_perform(
             }
             outside_callbacks()?;
             let mut request = read(&engine, request.cast(), 0)?;
-            if matches!(request.body, Source::Stream) {
-                return Err(wrong(e::CHTTP_E_INVALID_BODY, "flags: a stream needs a queue"));
+            let kinds = [
+                (request.websocket.is_some(), "CHTTP_REQ_WEBSOCKET"),
+                (request.duplex, "CHTTP_REQ_RAW"),
+                (request.sse.is_some(), "CHTTP_REQ_SSE"),
+            ];
+            if let Some((_, kind)) = kinds.iter().find(|(is, _)| *is) {
+                return Err(wrong(e::CHTTP_E_INVALID_ARG, format!("flags: {kind} needs a queue")));
             }
-            if request.sse.is_some() {
-                return Err(wrong(e::CHTTP_E_INVALID_ARG, "flags: CHTTP_REQ_SSE needs a queue"));
+            if matches!(request.body, Source::Stream) {
+                return Err(wrong(e::CHTTP_E_INVALID_BODY, "flags: a streamed body needs a queue"));
             }
             request.collect = true;
             let (mut answer, mut outcome) = (None, Ok(()));

@@ -84,7 +84,8 @@ pub const CHTTP_EF_TUNNEL: u32 = 4;
 /// The exchange ran on a connection that had served before.
 pub const CHTTP_EF_REUSED: u32 = 8;
 /// On a failed DONE: HEADERS was delivered, and the body that came with it is not whole. A body without Content-Length or
-/// chunks ends where the connection does: nobody can tell whether it is whole, and its DONE has no error.
+/// chunks ends where the connection does: nobody can tell whether it is whole, and its DONE has no error. Of a WebSocket: it
+/// was open.
 pub const CHTTP_EF_PARTIAL: u32 = 16;
 
 /// On CHTTP_EV_WS_MESSAGE: the message is whole with it.
@@ -144,8 +145,9 @@ pub const CHTTP_REQ_HTTP2: u32 = 128;
 pub const CHTTP_REQ_SSE: u32 = 512;
 
 /// A WebSocket (RFC 6455). The URL may begin with ws or wss, too, which are http and https. Everything about making the
-/// connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults; fields may be given,
-/// but not those of the handshake. No method and body go with it, and no other flag but CHTTP_REQ_HTTP1 and CHTTP_REQ_HTTP2.
+/// connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults. Fields may be given
+/// (Origin, Cookie, Authorization: none is sent by itself), but not Connection, Upgrade, Content-Length, Transfer-Encoding and
+/// Sec-WebSocket-... . No method and body go with it, and no other flag but CHTTP_REQ_HTTP1 and CHTTP_REQ_HTTP2.
 ///
 /// It is opened over HTTP/1.1, on a connection of its own, whatever `http_version` says; with CHTTP_REQ_HTTP2 by Extended
 /// CONNECT (RFC 8441), as a stream of a connection that others may share, or CHTTP_E_H2_NO_EXTENDED_CONNECT. Nothing else is
@@ -154,15 +156,17 @@ pub const CHTTP_REQ_SSE: u32 = 512;
 ///
 /// CHTTP_EV_WS_OPEN says that it is open. Then come CHTTP_EV_WS_MESSAGE under `recv_credit`, and what else was asked for;
 /// chttp_ws_send(), chttp_ws_ping(), chttp_ws_close() send, with WRITABLE as for chttp_body_write(). PING is answered by the
-/// library. CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers, and DONE ends it: without an error
+/// library; of many that come while the server does not take our frames, those that do not fit into 16 KiB of answers get none,
+/// but for the last (RFC 6455 section 5.5.3). CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers, and DONE ends it: without an error
 /// after the closing handshake; else with that of the rule that the server broke (native is the code that it was told),
 /// CHTTP_E_WS_ABNORMAL or CHTTP_E_CONNECTION_LOST when the connection ended without a Close frame, or that of a timeout.
 /// chttp_cancel() ends it at once, without a Close frame.
 ///
 /// An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
 /// `first_byte_timeout_ns` bounds the wait for the handshake's answer, and `read_timeout_ns` that and, from its first byte on,
-/// all of its head; behind it there is the heartbeat. The other timeouts are
-/// as always.
+/// all of its head; behind it there is the heartbeat. `write_timeout_ns` bounds how long the server takes none of our frames,
+/// and `total_timeout_ns` the whole life of the WebSocket. Without credit nothing is read: neither messages nor what the server
+/// says about closing, and time without credit is not held against it.
 ///
 /// For tests with a scripted peer, `Sec-WebSocket-Key` may be among the fields, and is used instead of a random one.
 pub const CHTTP_REQ_WEBSOCKET: u32 = 0x100;

@@ -15,7 +15,7 @@ use crate::queue::Event;
 use crate::queue::event::{flag, kind};
 use std::ops::Range;
 
-/// Bytes of an announced length for which room is made before they are there.
+/// A message that is announced to be no longer gets all of its room before it is there.
 const BELIEVED: u64 = 256 << 10;
 /// Compressed bytes that are inflated before credit is looked at again, where messages come in pieces. They may become a
 /// thousand times as many.
@@ -41,26 +41,37 @@ impl Assembly {
         Some(Assembly { obj, len: 0 })
     }
 
-    /// Room for at least so many bytes more, moving to a larger block when it is full. `false` if there is no memory.
-    fn grow(&mut self, memory: &mut Pool, more: usize) -> bool {
+    /// Room for at least so many bytes more, moving to a larger block when it is full. `most`: bytes that the message may come
+    /// to. `false` if there is no memory.
+    fn grow(&mut self, memory: &mut Pool, more: usize, most: u64) -> bool {
         let wanted = self.len + more;
         if wanted <= self.obj.tail_capacity() {
             return true;
         }
-        let Some(larger) = Assembly::new(memory, wanted.max(self.obj.tail_capacity() * 2)) else { return false };
+        let Some(larger) = Assembly::new(memory, larger(self.obj.tail_capacity(), wanted, most)) else { return false };
         let Assembly { obj, len } = std::mem::replace(self, larger);
         self.obj.parts_mut().1[..len].copy_from_slice(&obj.tail()[..len]);
         self.len = len;
         true
     }
 
-    fn append(&mut self, memory: &mut Pool, bytes: &[u8]) -> bool {
-        if !self.grow(memory, bytes.len()) {
+    fn append(&mut self, memory: &mut Pool, bytes: &[u8], most: u64) -> bool {
+        if !self.grow(memory, bytes.len(), most) {
             return false;
         }
         self.obj.parts_mut().1[self.len..][..bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len();
         true
+    }
+}
+
+/// Twice as much, until twice that might not do: then all that there may be. While bytes are moved there are both, the former
+/// of which is no more than half of the latter then.
+fn larger(have: usize, wanted: usize, most: u64) -> usize {
+    let twice = wanted.max(have.saturating_mul(2));
+    match usize::try_from(most) {
+        Ok(most) if twice > most / 2 => wanted.max(most),
+        _ => twice,
     }
 }
 
@@ -125,7 +136,7 @@ impl WebSocket {
             Item::Data { kind, compressed: true, range, end, .. } => {
                 self.inflate(exchange, way, kind, &input[range], end)
             }
-            Item::Data { kind, range, start, end, left, .. } => {
+            Item::Data { kind, range, start, end, left, last, .. } => {
                 if choices(exchange).fragments {
                     if !range.is_empty() || end {
                         message(exchange, way, kind, end, &input[range.clone()], slice_of(lent, range));
@@ -133,7 +144,11 @@ impl WebSocket {
                 } else if start && end {
                     message(exchange, way, kind, true, &input[range.clone()], slice_of(lent, range));
                 } else {
-                    self.assemble(exchange, way, kind, &input[range], end, left);
+                    // The last frame tells how long the message is, any other that it may be as long as it is allowed to be.
+                    let piece = &input[range];
+                    let known = self.assembly.as_ref().map_or(0, |a| a.len) as u64 + piece.len() as u64 + left;
+                    let most = if last { known } else { choices(exchange).limits.message };
+                    self.assemble(exchange, way, kind, piece, end, most);
                 }
                 Ok(())
             }
@@ -144,12 +159,14 @@ impl WebSocket {
         }
     }
 
-    fn assemble(&mut self, exchange: &mut Exchange, way: &mut Way<'_>, kind: Kind, piece: &[u8], end: bool, left: u64) {
+    fn assemble(&mut self, exchange: &mut Exchange, way: &mut Way<'_>, kind: Kind, piece: &[u8], end: bool, most: u64) {
         let mut assembly = match self.assembly.take() {
             Some(assembly) => Some(assembly),
-            None => Assembly::new(way.memory, piece.len() + left.min(BELIEVED) as usize),
+            // What is not all of it is no more than half, for when it grows.
+            None if most <= BELIEVED => Assembly::new(way.memory, most as usize),
+            None => Assembly::new(way.memory, piece.len().max((BELIEVED / 2) as usize)),
         };
-        if !assembly.as_mut().is_some_and(|assembly| assembly.append(way.memory, piece)) {
+        if !assembly.as_mut().is_some_and(|assembly| assembly.append(way.memory, piece, most)) {
             exchange.starved = true;
             return;
         }
@@ -265,7 +282,7 @@ fn copied(exchange: &mut Exchange, way: &mut Way<'_>, head: Head, bytes: &[u8]) 
         exchange.starved = true;
         return;
     };
-    assembly.append(way.memory, bytes);
+    assembly.append(way.memory, bytes, bytes.len() as u64);
     finished(exchange, way, head, assembly);
 }
 
@@ -325,7 +342,9 @@ impl Room for Inflated<'_, '_> {
         if self.assembly.is_none() {
             self.assembly = Assembly::new(self.way.memory, INFLATE_ROOM);
         }
-        let grown = self.assembly.as_mut().is_some_and(|assembly| assembly.grow(self.way.memory, 1));
+        // One byte more than is allowed shows that it is too many.
+        let most = self.max.saturating_add(1);
+        let grown = self.assembly.as_mut().is_some_and(|assembly| assembly.grow(self.way.memory, 1, most));
         self.exchange.starved |= !grown;
         match &mut self.assembly {
             Some(assembly) if grown => Ok(&mut assembly.obj.parts_mut().1[assembly.len..]),

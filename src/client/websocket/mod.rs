@@ -30,9 +30,9 @@ use crate::mem::Obj;
 use crate::net::backend::Backend;
 use crate::net::reactor::Io;
 use crate::proto::ws::deflate::{Deflater, Inflater, Offer, Params};
-use crate::proto::ws::handshake::{self, Asked, Key};
+use crate::proto::ws::handshake::{self, Asked, Key, Wrong};
 use crate::proto::ws::{Limits, Reader, Rule, Utf8, close, frame};
-use crate::proto::{Fault, Fields, Tick};
+use crate::proto::{Fault, Head, Tick, Version};
 use crate::queue::event::kind;
 use incoming::Assembly;
 
@@ -123,6 +123,8 @@ pub struct WebSocket {
     /// A PING was sent, and nothing was heard since.
     pinged: Option<Tick>,
     closing: Closing,
+    /// Since when, in the closing handshake, we read nothing for want of credit.
+    deaf: Option<Tick>,
     /// How long the server may be silent, once both have said a Close frame, before its side is taken for closed, too.
     linger: u64,
     /// A rule that was broken just now.
@@ -146,6 +148,7 @@ impl WebSocket {
             controls: Vec::new(),
             pinged: None,
             closing: Closing::default(),
+            deaf: None,
             linger: if setup.key.is_some() { u64::MAX } else { LINGER },
             broken: None,
             failing: None,
@@ -176,9 +179,23 @@ impl WebSocket {
         !self.controls.is_empty()
     }
 
+    /// The time in which an answer to our Close frame could not be heard does not count.
+    pub fn listens(&mut self, now: Tick, listens: bool) {
+        let Some(sent) = &mut self.closing.sent else { return };
+        if listens || self.closing.received || self.failing.is_some() {
+            let deaf = self.deaf.take().map_or(0, |since| now.0.saturating_sub(since.0));
+            *sent = sent.after(deaf);
+        } else {
+            self.deaf.get_or_insert(now);
+        }
+    }
+
     /// What is due next. `listens`: there is credit, so that an answer could be read.
     pub fn deadline(&self, choices: &Choices, heard_at: Tick, listens: bool) -> (Tick, Due) {
         if let Some(sent) = self.closing.sent {
+            if self.deaf.is_some() {
+                return (Tick::NEVER, Due::Ping);
+            }
             let due = match self.failing {
                 Some(rule) => Due::Fail(Cause::fault(Fault::WebSocket(rule)).code),
                 None if self.closing.received => Due::Conclude,
@@ -196,13 +213,19 @@ impl WebSocket {
 }
 
 /// The server has switched protocols: judge its answer, and tell that the WebSocket is open.
-pub(super) fn open(exchange: &mut Exchange, outbox: &mut Outbox, obj: Option<Obj<Response>>, fields: Fields<'_>) {
+pub(super) fn open(exchange: &mut Exchange, outbox: &mut Outbox, obj: Option<Obj<Response>>, head: &Head<'_>) {
     let Some(setup) = &exchange.request.websocket else { return };
     let asked = Asked { key: setup.key.as_ref(), protocols: &setup.protocols, deflate: setup.deflate.as_ref() };
-    let judged = match handshake::judge(&asked, fields) {
+    let judged = if head.version == Version::Http10 {
+        Err(Wrong::new(Rule::Accept, "the answer is HTTP/1.0, which cannot switch protocols (RFC 9110 section 7.8)"))
+    } else {
+        handshake::judge(&asked, head.fields)
+    };
+    let judged = match judged {
         Ok(judged) => judged,
-        Err(rule) => {
+        Err(Wrong { rule, what }) => {
             exchange.told.failed = Some(Fault::WebSocket(rule));
+            exchange.detail = Some(what.into());
             return;
         }
     };

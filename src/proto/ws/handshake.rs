@@ -15,9 +15,14 @@ pub type Key = [u8; 24];
 /// The base64 form of 20 bytes.
 pub type Accept = [u8; 28];
 
+/// Bytes of a wrong value that are shown.
+const SHOWN: usize = 64;
+
 /// The names of fields that the handshake itself has; the caller may not give them.
 pub const OWN_FIELDS: [&str; 5] =
     ["connection", "upgrade", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions"];
+/// The names of fields that announce a body, which it has not.
+pub const BODY_FIELDS: [&str; 2] = ["content-length", "transfer-encoding"];
 
 pub fn key(random: [u8; 16]) -> Key {
     let mut key = [0; 24];
@@ -73,44 +78,93 @@ pub struct Agreed<'a> {
     pub deflate: Option<Params>,
 }
 
+/// What is wrong with an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wrong {
+    pub rule: Rule,
+    /// In words: the field, and as much of its value as is fit to be shown.
+    pub what: String,
+}
+
+impl Wrong {
+    pub fn new(rule: Rule, what: impl Into<String>) -> Wrong {
+        Wrong { rule, what: what.into() }
+    }
+
+    fn field(rule: Rule, name: &str, value: &[u8], why: &str) -> Wrong {
+        let shown = &value[..value.len().min(SHOWN)];
+        let more = if shown.len() < value.len() { "..." } else { "" };
+        Wrong::new(rule, format!("{name}: `{}{more}` {why}", shown.escape_ascii()))
+    }
+}
+
 /// Judge the fields of an answer that switches protocols.
-pub fn judge<'a>(asked: &Asked<'a>, fields: Fields<'_>) -> Result<Agreed<'a>, Rule> {
+pub fn judge<'a>(asked: &Asked<'a>, fields: Fields<'_>) -> Result<Agreed<'a>, Wrong> {
     if let Some(key) = asked.key {
-        let one = |name: &'static [u8]| {
-            let mut all = values(fields, name);
-            let first = all.next();
-            first.filter(|_| all.next().is_none())
-        };
-        let upgrade = one(b"upgrade").is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"));
-        let mut options = values(fields, b"connection").flat_map(|v| v.split(|&b| b == b','));
-        let connection = options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-        let accepted = one(b"sec-websocket-accept").is_some_and(|v| v == accept(key));
-        if !upgrade || !connection || !accepted {
-            return Err(Rule::Accept);
-        }
+        switched(key, fields)?;
     }
     let mut agreed = Agreed::default();
-    for value in values(fields, b"sec-websocket-protocol") {
+    for value in values(fields, "Sec-WebSocket-Protocol") {
+        let wrong = |why: &str| Wrong::field(Rule::Subprotocol, "Sec-WebSocket-Protocol", value, why);
+        if agreed.protocol.is_some() {
+            return Err(wrong("is a second choice (RFC 6455 section 4.1)"));
+        }
         let mut known = asked.protocols.split(',').map(|name| name.trim_matches([' ', '\t']));
         let name = known.find(|name| !name.is_empty() && name.as_bytes() == value);
-        if name.is_none() || agreed.protocol.is_some() {
-            return Err(Rule::Subprotocol);
-        }
-        agreed.protocol = name;
+        agreed.protocol = Some(name.ok_or_else(|| wrong("was not asked for (RFC 6455 section 4.1)"))?);
     }
-    for value in values(fields, b"sec-websocket-extensions") {
-        let offer = asked.deflate.ok_or(Rule::Extension)?;
+    for value in values(fields, "Sec-WebSocket-Extensions") {
+        let wrong = |why: &str| Wrong::field(Rule::Extension, "Sec-WebSocket-Extensions", value, why);
+        let offer = asked.deflate.ok_or_else(|| wrong("was not offered (RFC 6455 section 4.1)"))?;
         if agreed.deflate.is_some() {
-            return Err(Rule::Extension);
+            return Err(wrong("comes behind an extension that is agreed on (RFC 7692 section 5)"));
         }
-        agreed.deflate = Some(deflate::agreed(offer, value).ok_or(Rule::Extension)?);
+        let params = deflate::agreed(offer, value);
+        agreed.deflate = Some(params.ok_or_else(|| wrong("does not answer what was offered (RFC 7692 section 7.1)"))?);
     }
     Ok(agreed)
 }
 
-fn values<'a>(fields: Fields<'a>, name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+/// Whether a 101 switches to WebSocket (RFC 6455 section 4.1), and is nothing else beside.
+fn switched(key: &Key, fields: Fields<'_>) -> Result<(), Wrong> {
+    let one = |name: &'static str| {
+        let mut all = values(fields, name);
+        let first =
+            all.next().ok_or_else(|| Wrong::new(Rule::Accept, format!("{name} is missing (RFC 6455 section 4.1)")))?;
+        match all.next() {
+            None => Ok(first),
+            Some(more) => {
+                Err(Wrong::field(Rule::Accept, name, more, "comes behind another one (RFC 6455 section 4.1)"))
+            }
+        }
+    };
+    let upgrade = one("Upgrade")?;
+    if !upgrade.eq_ignore_ascii_case(b"websocket") {
+        return Err(Wrong::field(Rule::Accept, "Upgrade", upgrade, "is not `websocket` (RFC 6455 section 4.1)"));
+    }
+    let mut options = values(fields, "Connection").flat_map(|value| value.split(|&b| b == b','));
+    if !options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade")) {
+        let first = values(fields, "Connection").next().unwrap_or_default();
+        return Err(Wrong::field(Rule::Accept, "Connection", first, "does not say `upgrade` (RFC 6455 section 4.1)"));
+    }
+    let accepted = one("Sec-WebSocket-Accept")?;
+    if accepted != accept(key) {
+        let why = "does not answer the key (RFC 6455 section 4.1)";
+        return Err(Wrong::field(Rule::Accept, "Sec-WebSocket-Accept", accepted, why));
+    }
+    // Whoever stands between might take what follows for a body, and the next bytes for another answer.
+    for name in ["Content-Length", "Transfer-Encoding"] {
+        if let Some(value) = values(fields, name).next() {
+            let why = "does not go with 101 (RFC 9110 section 8.6, RFC 9112 section 6.1)";
+            return Err(Wrong::field(Rule::Accept, name, value, why));
+        }
+    }
+    Ok(())
+}
+
+fn values<'a>(fields: Fields<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
     let Fields { bytes, table } = fields;
-    table.iter().filter(move |f| f.name(bytes).eq_ignore_ascii_case(name)).map(move |f| f.value(bytes))
+    table.iter().filter(move |f| f.name(bytes).eq_ignore_ascii_case(name.as_bytes())).map(move |f| f.value(bytes))
 }
 
 /// RFC 9110 section 5.6.2.

@@ -42,6 +42,8 @@ pub enum Item {
         end: bool,
         /// So many bytes of the same frame are still to come.
         left: u64,
+        /// The frame is the last of its message.
+        last: bool,
     },
     /// Its payload, of a Close frame the reason, is [`Reader::payload`] until the next call.
     Control(Control),
@@ -144,7 +146,7 @@ impl Reader {
                         self.message = None;
                         self.size = 0;
                     }
-                    return Ok((range.end, Item::Data { kind, compressed, range, start, end, left }));
+                    return Ok((range.end, Item::Data { kind, compressed, range, start, end, left, last: fin }));
                 }
                 State::Control { opcode, len } => {
                     let have = self.control_len as usize;
