@@ -113,7 +113,7 @@ AT(chttp_tls_info, cipher_suite, 16);
 AT(chttp_tls_info, group, 24);
 AT(chttp_tls_info, alpn, 32);
 
-_Static_assert(sizeof(chttp_stats) == 280, "chttp_stats");
+_Static_assert(sizeof(chttp_stats) == 320, "chttp_stats");
 AT(chttp_stats, size, 0);
 AT(chttp_stats, submitted, 8);
 AT(chttp_stats, succeeded, 16);
@@ -149,6 +149,11 @@ AT(chttp_stats, h2_unprocessed, 248);
 AT(chttp_stats, h2_replayed, 256);
 AT(chttp_stats, h2_ping_timeouts, 264);
 AT(chttp_stats, h2_floods, 272);
+AT(chttp_stats, sse_events, 280);
+AT(chttp_stats, sse_reconnects, 288);
+AT(chttp_stats, ws_opened, 296);
+AT(chttp_stats, ws_messages_received, 304);
+AT(chttp_stats, ws_messages_sent, 312);
 
 _Static_assert(sizeof(chttp_option) == 64, "chttp_option");
 AT(chttp_option, id, 0);

@@ -229,6 +229,11 @@ static void refused(chttp_engine *engine, chttp_queue *queue)
     WRONG(r.flags = 0, CHTTP_E_INVALID_ARG, "websocket");
     WRONG(r.headers = &own, CHTTP_E_INVALID_HEADER, "Sec-WebSocket-Protocol");
     WRONG(r.headers = &bad_key, CHTTP_E_INVALID_HEADER, "16 bytes");
+    const chttp_field body[2] = {{"Content-Length", 14, "0", 1}, {"Transfer-Encoding", 17, "chunked", 7}};
+    WRONG(r.headers = &body[0], CHTTP_E_INVALID_HEADER, "Content-Length");
+    WRONG(r.headers = &body[1], CHTTP_E_INVALID_HEADER, "Transfer-Encoding");
+    WRONG((r.headers = &body[0], r.flags |= CHTTP_REQ_HTTP2), CHTTP_E_INVALID_HEADER, "Content-Length");
+    WRONG(r.flags |= CHTTP_REQ_HTTP2, CHTTP_E_INVALID_HEADER, "HTTP/2");
     WRONG((r.headers = NULL, r.headers_len = 0, r.header_block = "Upgrade: x", r.header_block_len = Z),
           CHTTP_E_INVALID_HEADER, "Upgrade");
     WRONG((r.headers = NULL, r.headers_len = 0, r.header_block = "nothing", r.header_block_len = Z),

@@ -473,7 +473,8 @@
 #define CHTTP_E_H2_NO_EXTENDED_CONNECT -647
 
 /**
- * The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1).
+ * The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section 4.1), is HTTP/1.0,
+ * or announces a body. The message tells which.
  */
 #define CHTTP_E_WS_ACCEPT -651
 
@@ -1279,6 +1280,7 @@
 
 /**
  * Take an answer with status 408, 429, 500, 502, 503 or 504 for a connection that was lost. Otherwise it ends the exchange.
+ * `Retry-After` in seconds (RFC 9110 section 10.2.3) is obeyed, as far as `retry_max_ns` allows; a date is not looked at.
  */
 #define CHTTP_SSE_RETRY_STATUS 4
 
@@ -1561,7 +1563,8 @@
 
 /**
  * On a failed DONE: HEADERS was delivered, and the body that came with it is not whole. A body without Content-Length or
- * chunks ends where the connection does: nobody can tell whether it is whole, and its DONE has no error.
+ * chunks ends where the connection does: nobody can tell whether it is whole, and its DONE has no error. Of a WebSocket: it
+ * was open.
  */
 #define CHTTP_EF_PARTIAL 16
 
@@ -1651,8 +1654,9 @@
 
 /**
  * A WebSocket (RFC 6455). The URL may begin with ws or wss, too, which are http and https. Everything about making the
- * connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults; fields may be given,
- * but not those of the handshake. No method and body go with it, and no other flag but CHTTP_REQ_HTTP1 and CHTTP_REQ_HTTP2.
+ * connection is as for a request. `websocket` says what is wanted, or is NULL for the engine's defaults. Fields may be given
+ * (Origin, Cookie, Authorization: none is sent by itself), but not Connection, Upgrade, Content-Length, Transfer-Encoding and
+ * Sec-WebSocket-... . No method and body go with it, and no other flag but CHTTP_REQ_HTTP1 and CHTTP_REQ_HTTP2.
  *
  * It is opened over HTTP/1.1, on a connection of its own, whatever `http_version` says; with CHTTP_REQ_HTTP2 by Extended
  * CONNECT (RFC 8441), as a stream of a connection that others may share, or CHTTP_E_H2_NO_EXTENDED_CONNECT. Nothing else is
@@ -1661,15 +1665,17 @@
  *
  * CHTTP_EV_WS_OPEN says that it is open. Then come CHTTP_EV_WS_MESSAGE under `recv_credit`, and what else was asked for;
  * chttp_ws_send(), chttp_ws_ping(), chttp_ws_close() send, with WRITABLE as for chttp_body_write(). PING is answered by the
- * library. CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers, and DONE ends it: without an error
+ * library; of many that come while the server does not take our frames, those that do not fit into 16 KiB of answers get none,
+ * but for the last (RFC 6455 section 5.5.3). CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers, and DONE ends it: without an error
  * after the closing handshake; else with that of the rule that the server broke (native is the code that it was told),
  * CHTTP_E_WS_ABNORMAL or CHTTP_E_CONNECTION_LOST when the connection ended without a Close frame, or that of a timeout.
  * chttp_cancel() ends it at once, without a Close frame.
  *
  * An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
  * `first_byte_timeout_ns` bounds the wait for the handshake's answer, and `read_timeout_ns` that and, from its first byte on,
- * all of its head; behind it there is the heartbeat. The other timeouts are
- * as always.
+ * all of its head; behind it there is the heartbeat. `write_timeout_ns` bounds how long the server takes none of our frames,
+ * and `total_timeout_ns` the whole life of the WebSocket. Without credit nothing is read: neither messages nor what the server
+ * says about closing, and time without credit is not held against it.
  *
  * For tests with a scripted peer, `Sec-WebSocket-Key` may be among the fields, and is used instead of a random one.
  */
@@ -2111,6 +2117,17 @@ typedef struct chttp_stats {
      * Connections that were given up because of too many frames that carry nothing (CHTTP_E_H2_FLOOD).
      */
     uint64_t h2_floods;
+    /**
+     * Events of streams (CHTTP_EV_SSE), and how often a stream went on with another connection (CHTTP_EV_SSE_RECONNECT).
+     */
+    uint64_t sse_events;
+    uint64_t sse_reconnects;
+    /**
+     * WebSockets that were opened, and their messages, each once, however many pieces or fragments it has.
+     */
+    uint64_t ws_opened;
+    uint64_t ws_messages_received;
+    uint64_t ws_messages_sent;
 } chttp_stats;
 
 /**
@@ -2148,8 +2165,8 @@ typedef struct chttp_websocket {
     size_t protocols_len;
     /**
      * Bytes of a message, decompressed where it is compressed. A larger one ends the WebSocket with CHTTP_E_WS_MESSAGE_TOO_LARGE,
-     * and the server is told 1009. Beside the credit, memory is bounded by it. 0: the engine's default, with
-     * CHTTP_WS_FRAGMENTS none; CHTTP_UNLIMITED: none.
+     * and the server is told 1009. Beside the credit, memory is bounded by it: while a message grows it may take half as much
+     * again. 0: the engine's default, with CHTTP_WS_FRAGMENTS none; CHTTP_UNLIMITED: none.
      */
     uint64_t max_message;
     /**
@@ -2163,12 +2180,13 @@ typedef struct chttp_websocket {
     uint64_t heartbeat_ns;
     /**
      * Silence after that PING which ends the WebSocket with CHTTP_E_TIMEOUT_PONG. Whatever the server sends is a sign of
-     * life. 0: the engine's default.
+     * life. Time without credit does not count. 0: the engine's default.
      */
     uint64_t pong_timeout_ns;
     /**
      * How long the server may take to answer our Close frame (else CHTTP_E_TIMEOUT_CLOSE), and once both have said it, to
-     * close the connection (else we do, and DONE has no error). 0: the engine's default.
+     * close the connection (else we do, and DONE has no error). Time without credit, in which no answer can be read, does not
+     * count. 0: the engine's default.
      */
     uint64_t close_timeout_ns;
     /**
@@ -2851,8 +2869,9 @@ int32_t chttp_error_code(const struct chttp_error *error);
 int32_t chttp_error_os_errno(const struct chttp_error *error);
 
 /**
- * The code of the layer below, or 0: EAI_... of the name service, or the number of the alert with which the peer ended
- * TLS (RFC 8446 section 6). Of no meaning for an invalid object.
+ * The code of the layer below, or 0: EAI_... of the name service; the number of the alert with which the peer ended TLS
+ * (RFC 8446 section 6); with CHTTP_E_H2_... the code of RFC 9113 section 7; with CHTTP_E_WS_... the close code that the server was
+ * told (RFC 6455 section 7.4.1), 0 where there was nobody to tell. Of no meaning for an invalid object.
  *
  * Context:   [any-ctx] [child-ok]
  * Since:     0.1
@@ -3001,7 +3020,8 @@ int32_t chttp_body_end(const struct chttp_engine *engine,
  * Run one request to its end on the calling thread and give its whole answer: for scripts and simple programs.
  *
  * The answer's body may have `collect_max` bytes. `timeout_ns` bounds the call beside the request's own timeouts
- * (CHTTP_UNLIMITED: they alone). A streamed body is not possible here. On success `*response` is set, on failure `*error`,
+ * (CHTTP_UNLIMITED: they alone). What needs a queue is refused: CHTTP_REQ_STREAM_BODY (CHTTP_E_INVALID_BODY), and CHTTP_REQ_RAW,
+ * CHTTP_REQ_WEBSOCKET and CHTTP_REQ_SSE (CHTTP_E_INVALID_ARG). On success `*response` is set, on failure `*error`,
  * unless NULL; release both with chttp_release().
  *
  * Context:   [any-thread]; many threads may call it at a time
@@ -3907,8 +3927,9 @@ int32_t chttp_ws_pong(const struct chttp_engine *engine,
                       size_t len);
 
 /**
- * Begin to close: send a Close frame behind all that was sent before. Messages still come until the server answers
- * (CHTTP_EV_WS_CLOSE) and closes the connection; DONE follows, without an error. For an end at once there is chttp_cancel().
+ * Begin to close: send a Close frame behind all that was sent before. Messages still come, under credit, until the server answers
+ * (CHTTP_EV_WS_CLOSE) and closes the connection; DONE follows, without an error. Its answer stands behind what it has sent
+ * before: go on releasing messages until then. For an end at once there is chttp_cancel().
  *
  * `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4), or CHTTP_WS_NO_STATUS for none, then without a
  * reason. `reason` is UTF-8 of up to 123 bytes, or NULL. `error`, unless NULL, receives on failure an object that names the

@@ -301,6 +301,39 @@ fn statuses_of_servers_that_are_away_can_be_retried() {
     w.close();
 }
 
+#[test]
+fn an_answer_may_say_when_to_come_again() {
+    let sse = Sse { retry_ns: 100 * MS, retry_max_ns: 10 * SECOND, retry_status: true, ..Sse::default() };
+    let away = |field: &str| format!("HTTP/1.1 503 x\r\n{field}\r\nContent-Length: 0\r\n\r\n");
+    let mut w = World::new(settings());
+    let answers = [
+        ("Retry-After: 4", 4_000),
+        ("retry-after: 0", 200),
+        ("Retry-After: Fri, 31 Dec 1999 23:59:59 GMT", 400),
+        ("Retry-After: -1", 800),
+        ("Retry-After: 3600", 10_000),
+        ("Retry-After: 99999999999999999999999", 10_000),
+        // What one answer says is not for the next one.
+        ("X: y", 6_400),
+    ];
+    for (field, _) in answers {
+        w.then(serve(&away(field), "").fin());
+    }
+    w.then(Script::new().expect_head().send("HTTP/1.1 204 x\r\n\r\n"));
+    let xid = w.submit(&stream(sse));
+    w.finish(xid);
+    let log = w.log(xid);
+    log.assert_ok(204, b"");
+    assert_eq!(log.rests.len(), answers.len());
+    for (rest, (field, wait)) in log.rests.iter().zip(answers) {
+        let least = wait * MS;
+        assert!((least..=least + least / 4).contains(&rest.delay), "{field}: {rest:?}, {wait} ms");
+    }
+    let told = w.engine.stats().told;
+    assert_eq!((told.events, told.reconnections), (0, answers.len() as u64));
+    w.close();
+}
+
 /// The failures that another connection would meet, too.
 #[test]
 fn hopeless_failures_end_the_stream() {

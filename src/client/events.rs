@@ -103,6 +103,8 @@ pub struct Subscription {
     pub opened: bool,
     /// Reconnections since something came.
     pub attempts: u64,
+    /// What an answer that was no stream has said of when to come again, in nanoseconds.
+    pub retry_after: u64,
     /// While it rests: when it goes on.
     pub until: Tick,
     /// Bytes decoded at this moment.
@@ -118,6 +120,7 @@ impl Subscription {
             refused: None,
             opened: false,
             attempts: 0,
+            retry_after: 0,
             until: Tick::NEVER,
             decoded: (Tick(0), 0),
         }
@@ -128,6 +131,7 @@ impl Subscription {
         self.parser.restart();
         self.decoder = None;
         self.refused = None;
+        self.retry_after = 0;
     }
 
     /// The final head of an answer. Whether events follow.
@@ -148,6 +152,9 @@ impl Subscription {
             }
             _ => Some(e::CHTTP_E_SSE_STATUS),
         };
+        if self.refused == Some(e::CHTTP_E_SSE_STATUS) {
+            self.retry_after = values(b"retry-after").next().and_then(delay_seconds).unwrap_or(0);
+        }
         self.refused.is_none()
     }
 
@@ -170,6 +177,13 @@ impl Subscription {
             None => (credit / (CHARGE_MIN / LEAST + 1)).max(WORTH),
         }
     }
+}
+
+/// `Retry-After` in seconds (RFC 9110 section 10.2.3), as nanoseconds. Its other form is a date, by a clock that is not ours.
+fn delay_seconds(value: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(value).ok().filter(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()))?;
+    // Too many to be counted are for ever.
+    Some(digits.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1_000_000_000))
 }
 
 /// The media type of event streams, whatever its parameters: they are always UTF-8.
@@ -348,6 +362,7 @@ impl<'a> Packer<'a> {
         self.exchange.credit = self.exchange.credit.saturating_sub_unsigned(parcel.get().charge);
         let start = parcel.tail().as_ptr() as usize;
         let block = parcel.into_block();
+        self.outbox.told.events += self.count as u64;
         for i in 0..self.count {
             self.tell(start, self.placed[i], block.clone());
         }

@@ -75,8 +75,22 @@ impl Calls {
     }
 }
 
+/// What was told, and is worth being counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// Events of streams.
+    pub events: u64,
+    /// Streams of events that go on with another connection, each time.
+    pub reconnections: u64,
+    /// WebSockets that were opened.
+    pub websockets: u64,
+    /// Messages of theirs, each once, however many pieces it came in.
+    pub messages: u64,
+}
+
 #[derive(Default)]
 pub struct Outbox {
+    pub told: Told,
     staged: Vec<Staged>,
     /// Queues with events in this turn.
     dirty: bool,

@@ -10,7 +10,8 @@
 //!
 //! The first wait is what the server has named by `retry`, or the setting; each further one in a row, without a byte of a
 //! stream in between, is twice as long, up to the setting's bound. Up to a quarter is added by chance, so that the clients of
-//! a server that comes back do not come all at once.
+//! a server that comes back do not come all at once. An answer that says when to come again (`Retry-After` in seconds, RFC 9110
+//! section 10.2.3) is not asked for sooner, within the same bound.
 //!
 //! It does not go on after a failure that the next connection would meet, too; after a cancel; when the attempts are used up;
 //! and when the body of the request cannot be sent again. WHATWG HTML section 9.2.3.
@@ -83,6 +84,7 @@ impl Client {
         if event.obj.is_none() || event.len == 0 {
             (event.data, event.len) = (0, 0);
         }
+        self.outbox.told.reconnections += 1;
         self.outbox.push(&exchange.queue, event);
     }
 
@@ -123,7 +125,7 @@ impl Subscription {
             0 | 1 => first,
             n => first.max(SECOND_NS).saturating_mul(1 << (n - 1).min(32)),
         };
-        let wait = wait.min(self.wants.retry_max_ns);
+        let wait = wait.max(self.retry_after).min(self.wants.retry_max_ns);
         wait.saturating_add(((u128::from(wait / 4) * u128::from(chance)) >> 64) as u64)
     }
 }

@@ -277,6 +277,11 @@ pub unsafe extern "C" fn chttp_engine_stats(
             h2_replayed: stats.tally.h2.replayed,
             h2_ping_timeouts: stats.tally.h2.ping_timeouts,
             h2_floods: stats.tally.h2.floods,
+            sse_events: stats.told.events,
+            sse_reconnects: stats.told.reconnections,
+            ws_opened: stats.told.websockets,
+            ws_messages_received: stats.told.messages,
+            ws_messages_sent: stats.messages_sent,
         };
         // SAFETY: the caller's promise about `out`.
         unsafe { give(&stats, out, out_size) }

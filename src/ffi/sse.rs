@@ -30,6 +30,7 @@ pub const CHTTP_SSE_RECONNECT: u32 = 1;
 /// Never reconnect: the end of the answer is the end of the exchange, and no error.
 pub const CHTTP_SSE_NO_RECONNECT: u32 = 2;
 /// Take an answer with status 408, 429, 500, 502, 503 or 504 for a connection that was lost. Otherwise it ends the exchange.
+/// `Retry-After` in seconds (RFC 9110 section 10.2.3) is obeyed, as far as `retry_max_ns` allows; a date is not looked at.
 pub const CHTTP_SSE_RETRY_STATUS: u32 = 4;
 /// Say `Accept-Encoding: gzip, deflate`. A stream that is coded so is decoded whether this was asked for or not; it saves
 /// bytes, and costs 40 KB of memory and what the server takes to gather them.

@@ -421,6 +421,13 @@ pub struct chttp_stats {
     pub h2_ping_timeouts: u64,
     /// Connections that were given up because of too many frames that carry nothing (CHTTP_E_H2_FLOOD).
     pub h2_floods: u64,
+    /// Events of streams (CHTTP_EV_SSE), and how often a stream went on with another connection (CHTTP_EV_SSE_RECONNECT).
+    pub sse_events: u64,
+    pub sse_reconnects: u64,
+    /// WebSockets that were opened, and their messages, each once, however many pieces or fragments it has.
+    pub ws_opened: u64,
+    pub ws_messages_received: u64,
+    pub ws_messages_sent: u64,
 }
 
 /// For chttp_struct_size().

@@ -702,7 +702,7 @@ class H2NoExtendedConnectError(RemoteProtocolError):
 
 class WsAcceptError(RemoteProtocolError):
     """The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept (RFC 6455 section
-    4.1)."""
+    4.1), is HTTP/1.0, or announces a body. The message tells which."""
 
     code = -651
     name = "CHTTP_E_WS_ACCEPT"

@@ -410,6 +410,11 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("h2_replayed", "Q"),
         ("h2_ping_timeouts", "Q"),
         ("h2_floods", "Q"),
+        ("sse_events", "Q"),
+        ("sse_reconnects", "Q"),
+        ("ws_opened", "Q"),
+        ("ws_messages_received", "Q"),
+        ("ws_messages_sent", "Q"),
     ),
     "field": (
         ("name", "P"),

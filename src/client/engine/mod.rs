@@ -23,6 +23,7 @@ use super::gate::Gate;
 use super::ids::{Ids, Refused};
 use super::lease::Again;
 use super::logging;
+use super::outbox::Told;
 use super::settings::Settings;
 use super::sources::{Sources, is_source};
 use super::stream::Unready;
@@ -95,6 +96,9 @@ struct Sleeper<W> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
     pub tally: Tally,
+    pub told: Told,
+    /// Messages that were sent on WebSockets.
+    pub messages_sent: u64,
     pub pool: pool::Counts,
     pub exchanges: u32,
     /// Connections that are being made.
@@ -427,6 +431,8 @@ impl<B: Backend> Engine<B> {
         let core = self.lock();
         Stats {
             tally: core.client.tally,
+            told: core.client.outbox.told,
+            messages_sent: core.client.writer.messages,
             pool: core.client.pool.counts(),
             exchanges: self.ids.live(),
             dials: core.client.dialer.count(),

@@ -321,6 +321,7 @@ fn push_at(exchange: &mut Exchange, way: &mut Way<'_>, head: Head, data: usize, 
         obj: Some(obj),
         ..event
     };
+    way.outbox.told.messages += u64::from(event.kind == kind::WS_MESSAGE && event.flags & flag::FIN != 0);
     way.outbox.push(&exchange.queue, event);
 }
 

@@ -252,6 +252,7 @@ pub(super) fn open(exchange: &mut Exchange, outbox: &mut Outbox, obj: Option<Obj
             | u64::from(p.server_bits) << 16
     });
     event.obj = Some(obj.into_block());
+    outbox.told.websockets += 1;
     outbox.push(&exchange.queue, event);
 }
 

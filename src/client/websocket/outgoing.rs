@@ -52,11 +52,13 @@ pub struct Writer {
     /// Random bytes for masks, and how many of them are used.
     keys: Box<[u8]>,
     used: usize,
+    /// Messages that were written so far.
+    pub messages: u64,
 }
 
 impl Default for Writer {
     fn default() -> Writer {
-        Writer { buffer: BytesMut::new(), packed: BytesMut::new(), keys: Box::default(), used: 0 }
+        Writer { buffer: BytesMut::new(), packed: BytesMut::new(), keys: Box::default(), used: 0, messages: 0 }
     }
 }
 
@@ -205,6 +207,7 @@ fn put<B: Backend>(
     }
     let from = request.websocket.as_ref().map_or(0, |setup| setup.choices.deflate_from);
     writer.frame(ws, from, frame)?;
+    writer.messages += u64::from(frame.fin && frame.opcode < frame::CLOSE);
     if frame.opcode == frame::CLOSE {
         ws.closing.sent = Some(io.now());
     }
