@@ -255,7 +255,7 @@ static void refused(chttp_engine *engine, chttp_queue *queue)
     CHECK_EQ(chttp_submit(engine, queue, &plain, 1, 0, &xid, NULL), CHTTP_E_UNSUPPORTED_SCHEME);
     chttp_request request = websocket(url, NULL);
     chttp_response *response = NULL;
-    CHECK_EQ(chttp_perform(engine, &request, 0, &response, NULL), CHTTP_E_INVALID_BODY);
+    CHECK_EQ(chttp_perform(engine, &request, 0, &response, NULL), CHTTP_E_INVALID_ARG);
     /* The scheme of RFC 6455, and what sending refuses. */
     char ws_url[64];
     snprintf(ws_url, sizeof ws_url, "WS%s", url + 4);

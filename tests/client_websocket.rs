@@ -574,7 +574,7 @@ fn what_could_not_be_heard_is_not_late() {
     w.hold = false;
     w.release(xid);
     let log = w.finish(xid);
-    assert_eq!((log.code(), messages(&log).len(), log.count(kind::WS_CLOSE)), (0, 2, 1));
+    assert_eq!((log.code(), messages(log).len(), log.count(kind::WS_CLOSE)), (0, 2, 1));
     w.close();
     // A server that does not answer has what is left of its time behind that.
     let mut w =
