@@ -1,7 +1,8 @@
 #!/bin/sh
 # The long run: REQUESTS (one million) requests through the poll-fd to nginx at 64 connections, in both drives. No error,
 # memory that stays where it is after a fifth of the way, and the budget of system calls. Prints the figures. Then cancels at
-# random, and ten thousand idle connections over TLS.
+# random, ten thousand idle connections over TLS, and, for CHTTP_SOAK_MINUTES (30), a thousand WebSockets and a thousand
+# streams of events at once to a server that is killed again and again.
 #
 #   tests/soak.sh [REQUESTS]
 set -eu
@@ -87,4 +88,5 @@ test -z "$failed"
 if [ $# -eq 0 ]; then
     CHTTP_SOAK_CANCELS=100000 ${CARGO:-cargo} test --quiet --release --test soak -- --nocapture cancels
     CHTTP_IDLE_TLS=10000 ${CARGO:-cargo} test --quiet --release --test idle_tls -- --nocapture
+    CHTTP_SOAK_MINUTES=${CHTTP_SOAK_MINUTES:-30} ${CARGO:-cargo} test --quiet --release --test soak_streams -- --nocapture
 fi
