@@ -1010,7 +1010,7 @@
 #define CHTTP_MOCK_DELAY 6
 
 /**
- * Close the peer's sending side (FIN).
+ * Close the peer's sending side (FIN). Where there is TLS it says so before (close_notify), unless `number` is 1.
  */
 #define CHTTP_MOCK_CLOSE 7
 
@@ -1056,6 +1056,13 @@
 #define CHTTP_MOCK_AGAIN 15
 
 /**
+ * TLS begins: answer the client's handshake, and wait until it is done. What the script expects and sends from here on is
+ * plaintext. `data` is NULL, or points to a chttp_mock_tls, with `len` its size. If the handshake fails, the peer closes, and
+ * the script is over. Where there is TLS already, nothing happens, so that a script that starts over may begin with it.
+ */
+#define CHTTP_MOCK_TLS 16
+
+/**
  * For chttp_mock_listen(): every connection follows the script, once those without this flag are used up.
  */
 #define CHTTP_MOCK_ALWAYS 1
@@ -1084,6 +1091,21 @@
  * It has reset it.
  */
 #define CHTTP_MOCK_CLOSED_RESET 2
+
+/**
+ * chttp_mock_tls.flags: the certificate has expired in 2001.
+ */
+#define CHTTP_MOCK_TLS_EXPIRED 1
+
+/**
+ * The certificate is valid from 9999 on.
+ */
+#define CHTTP_MOCK_TLS_NOT_YET_VALID 2
+
+/**
+ * The certificate is from an authority that nobody knows.
+ */
+#define CHTTP_MOCK_TLS_UNKNOWN_CA 4
 
 /**
  * The network interface that connections are bound to, by name: 1 to 15 bytes (SO_BINDTODEVICE). For requests whose
@@ -1724,6 +1746,8 @@
 #define CHTTP_STRUCT_SSE 13
 
 #define CHTTP_STRUCT_SSE_EVENT 14
+
+#define CHTTP_STRUCT_MOCK_TLS 16
 
 /**
  * Version of the interface this header describes, as `major * 1000000 + minor * 1000 + patch`.
@@ -2431,7 +2455,7 @@ typedef void (*chttp_log_fn)(const struct chttp_log_record *record, void *user);
  */
 typedef struct chttp_mock_step {
     /**
-     * CHTTP_MOCK_EXPECT ... CHTTP_MOCK_AGAIN. Further kinds may come.
+     * CHTTP_MOCK_EXPECT ... CHTTP_MOCK_TLS. Further kinds may come.
      */
     uint32_t kind;
     /**
@@ -2439,7 +2463,7 @@ typedef struct chttp_mock_step {
      */
     uint32_t flags;
     /**
-     * `len` bytes, for EXPECT and SEND.
+     * `len` bytes, for EXPECT and SEND; a chttp_mock_tls for TLS.
      */
     const char *data;
     size_t len;
@@ -2590,6 +2614,48 @@ typedef struct chttp_submission {
     chttp_xid *xids;
     struct chttp_error **error;
 } chttp_submission;
+
+/**
+ * How a scripted peer answers a handshake (CHTTP_MOCK_TLS). All-zero fields behind `size` stand for one that pleases: TLS
+ * 1.3, or 1.2 if the client wants that, the application protocol "http/1.1", and a certificate for the name or address
+ * that the client asks for, from the authority of chttp_mock_authority(). Sessions do not go on.
+ *
+ * Texts may end with NUL; their length is SIZE_MAX then. They are copied.
+ */
+typedef struct chttp_mock_tls {
+    /**
+     * sizeof(chttp_mock_tls)
+     */
+    uint32_t size;
+    /**
+     * What is wrong with the certificate: CHTTP_MOCK_TLS_EXPIRED or CHTTP_MOCK_TLS_NOT_YET_VALID, CHTTP_MOCK_TLS_UNKNOWN_CA.
+     */
+    uint32_t flags;
+    /**
+     * 12 or 13, for a peer that speaks nothing but TLS 1.2 or 1.3. 0: both.
+     */
+    uint32_t version;
+    /**
+     * 1 to 255: the peer answers with this alert (RFC 8446 section 6), and closes. 0: it does not.
+     */
+    uint32_t alert;
+    /**
+     * The application protocol that it knows (ALPN), of 1 to 255 bytes: a client that offers others alone fails. Not NULL, and of
+     * length 0: it knows nothing of ALPN. NULL: "http/1.1".
+     */
+    const char *alpn;
+    size_t alpn_len;
+    /**
+     * The name or the address that its certificate is for, in ASCII. NULL: whatever the client asks for.
+     */
+    const char *name;
+    size_t name_len;
+    /**
+     * The only cipher suite that it takes, as the IANA registry names it: of TLS 1.3, or with ECDSA. NULL: any.
+     */
+    const char *cipher;
+    size_t cipher_len;
+} chttp_mock_tls;
 
 #ifdef __cplusplus
 extern "C" {
@@ -3107,8 +3173,8 @@ int32_t chttp_engine_log_to(const struct chttp_engine *engine,
  * timeout nothing would ever come, they answer CHTTP_E_BAD_STATE. In chttp_queue_drain() none passes; call
  * chttp_mock_advance() before it. All times that the engine tells are of this clock. There is no descriptor to poll.
  *
- * Everything happens on the thread that calls, in the same order each time. TLS is not part of the scripts: an https request
- * begins its handshake, and the peer can answer nothing that it would go on with.
+ * Everything happens on the thread that calls, in the same order each time. An https request begins with a
+ * handshake, which the step CHTTP_MOCK_TLS answers: with certificates of the authority that chttp_mock_authority() tells.
  *
  * Context:   [any-ctx]
  * Ownership: release it with chttp_release(); engines and configurations keep what they need.
@@ -3253,6 +3319,18 @@ int32_t chttp_mock_sent(const struct chttp_backend *backend,
 int32_t chttp_mock_mismatches(const struct chttp_backend *backend,
                               char *buf,
                               size_t cap);
+
+/**
+ * The certificate of the authority that vouches for the peers of this mock, in PEM: for chttp_tls_config_add_ca_pem(), or
+ * CHTTP_OPT_TLS_CA_PEM. Each mock has one of its own, whose key never leaves it. By the rule of snprintf.
+ *
+ * Context:   [any-ctx]
+ * Returns:   length of the text; CHTTP_E_INVALID_ARG, CHTTP_E_FORKED, CHTTP_E_IO (no random bytes for a key).
+ * Since:     0.1
+ */
+int32_t chttp_mock_authority(const struct chttp_backend *backend,
+                             char *buf,
+                             size_t cap);
 
 /**
  * Make a queue with a descriptor of another kind, for an engine with a thread of its own. `kind` is CHTTP_NOTIFY_...;

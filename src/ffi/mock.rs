@@ -1,6 +1,7 @@
 //! A network that a test writes: scripted peers, a virtual clock, and a record of what was sent.
 
 use super::error::chttp_error;
+use super::mock_tls::manner;
 use super::guard::{Refusal, bytes, give, guard, guard_explained, guard_or, text};
 use super::network::off_route;
 use crate::client::Settings;
@@ -45,7 +46,7 @@ pub const CHTTP_MOCK_EXPECT_END: u32 = 4;
 pub const CHTTP_MOCK_SEND: u32 = 5;
 /// Do nothing for `number` nanoseconds.
 pub const CHTTP_MOCK_DELAY: u32 = 6;
-/// Close the peer's sending side (FIN).
+/// Close the peer's sending side (FIN). Where there is TLS it says so before (close_notify), unless `number` is 1.
 pub const CHTTP_MOCK_CLOSE: u32 = 7;
 /// Reset the connection (RST). What was sent before arrives.
 pub const CHTTP_MOCK_RESET: u32 = 8;
@@ -64,6 +65,10 @@ pub const CHTTP_MOCK_CONNECT_DELAY: u32 = 14;
 /// Start over, after the steps about connecting, for ever. The last step; one before it has to be EXPECT, EXPECT_HEAD or
 /// EXPECT_BYTES.
 pub const CHTTP_MOCK_AGAIN: u32 = 15;
+/// TLS begins: answer the client's handshake, and wait until it is done. What the script expects and sends from here on is
+/// plaintext. `data` is NULL, or points to a chttp_mock_tls, with `len` its size. If the handshake fails, the peer closes, and
+/// the script is over. Where there is TLS already, nothing happens, so that a script that starts over may begin with it.
+pub const CHTTP_MOCK_TLS: u32 = 16;
 
 /// For chttp_mock_listen(): every connection follows the script, once those without this flag are used up.
 pub const CHTTP_MOCK_ALWAYS: u32 = 1;
@@ -84,11 +89,11 @@ pub const CHTTP_MOCK_CLOSED_RESET: u32 = 2;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chttp_mock_step {
-    /// CHTTP_MOCK_EXPECT ... CHTTP_MOCK_AGAIN. Further kinds may come.
+    /// CHTTP_MOCK_EXPECT ... CHTTP_MOCK_TLS. Further kinds may come.
     pub kind: u32,
     /// 0.
     pub flags: u32,
-    /// `len` bytes, for EXPECT and SEND.
+    /// `len` bytes, for EXPECT and SEND; a chttp_mock_tls for TLS.
     pub data: *const c_char,
     pub len: usize,
     /// Of bytes or nanoseconds, as the kind says.
@@ -118,7 +123,7 @@ impl chttp_backend {
     ///
     /// # Safety
     /// `backend` is NULL or an object that is not released for `'a`.
-    unsafe fn get<'a>(backend: *const c_void) -> Result<&'a MockNet, Refusal> {
+    pub(super) unsafe fn get<'a>(backend: *const c_void) -> Result<&'a MockNet, Refusal> {
         let none = |rule| Refusal::new(e::CHTTP_E_INVALID_ARG, rule);
         let raw = NonNull::new(backend.cast_mut()).ok_or_else(|| none("backend is NULL"))?;
         // SAFETY: by contract.
@@ -135,7 +140,7 @@ impl chttp_backend {
     ///
     /// # Safety
     /// As for `get`.
-    unsafe fn net<'a>(backend: *const chttp_backend) -> Result<&'a MockNet, i32> {
+    pub(super) unsafe fn net<'a>(backend: *const chttp_backend) -> Result<&'a MockNet, i32> {
         // SAFETY: by contract.
         unsafe { chttp_backend::get(backend.cast()) }.map_err(|refusal| refusal.code)
     }
@@ -187,8 +192,8 @@ pub(super) fn claim(settings: &Settings) -> Result<Option<(MockBackend, Resolver
 /// timeout nothing would ever come, they answer CHTTP_E_BAD_STATE. In chttp_queue_drain() none passes; call
 /// chttp_mock_advance() before it. All times that the engine tells are of this clock. There is no descriptor to poll.
 ///
-/// Everything happens on the thread that calls, in the same order each time. TLS is not part of the scripts: an https request
-/// begins its handshake, and the peer can answer nothing that it would go on with.
+/// Everything happens on the thread that calls, in the same order each time. An https request begins with a
+/// handshake, which the step CHTTP_MOCK_TLS answers: with certificates of the authority that chttp_mock_authority() tells.
 ///
 /// Context:   [any-ctx]
 /// Ownership: release it with chttp_release(); engines and configurations keep what they need.
@@ -241,7 +246,7 @@ pub unsafe extern "C" fn chttp_mock_listen(
             let net = chttp_backend::get(backend.cast())?;
             let address = utf8("address", address, address_len)?;
             let at = route::address(address).map_err(off_route)?;
-            let script = script(steps, n, true)?;
+            let script = script(net, steps, n, true)?;
             match flags {
                 0 => drop(net.listen(at).connection(script)),
                 CHTTP_MOCK_ALWAYS => net.listen(at).always(script),
@@ -275,7 +280,7 @@ pub unsafe extern "C" fn chttp_mock_extend(
     unsafe {
         guard_explained(error, || {
             let net = chttp_backend::get(backend.cast())?;
-            let more = script(steps, count, false)?;
+            let more = script(net, steps, count, false)?;
             match net.extend(n as usize, &more) {
                 true => Ok(0),
                 false => Err(Refusal::new(e::CHTTP_E_NOT_FOUND, format!("there was no connection {n}"))),
@@ -286,7 +291,7 @@ pub unsafe extern "C" fn chttp_mock_extend(
 
 /// # Safety
 /// As for `bytes`.
-unsafe fn utf8<'a>(what: &str, data: *const c_char, len: usize) -> Result<&'a str, Refusal> {
+pub(super) unsafe fn utf8<'a>(what: &str, data: *const c_char, len: usize) -> Result<&'a str, Refusal> {
     // SAFETY: by contract.
     let text = unsafe { bytes(what, data, len) }?.unwrap_or_default();
     std::str::from_utf8(text).map_err(|_| Refusal::new(e::CHTTP_E_INVALID_ARG, format!("{what}: it is not UTF-8")))
@@ -296,7 +301,7 @@ unsafe fn utf8<'a>(what: &str, data: *const c_char, len: usize) -> Result<&'a st
 ///
 /// # Safety
 /// `steps` is NULL or points to `n` steps whose data is what chttp_mock_step says.
-unsafe fn script(steps: *const chttp_mock_step, n: usize, whole: bool) -> Result<Script, Refusal> {
+unsafe fn script(net: &MockNet, steps: *const chttp_mock_step, n: usize, whole: bool) -> Result<Script, Refusal> {
     /// No test has more, and a nonsensical number is not believed.
     const MANY: usize = 1 << 20;
     if n == 0 {
@@ -309,11 +314,16 @@ unsafe fn script(steps: *const chttp_mock_step, n: usize, whole: bool) -> Result
     let steps = unsafe { std::slice::from_raw_parts(steps, n) };
     let mut script = Script::new();
     for (i, step) in steps.iter().enumerate() {
-        // SAFETY: by contract.
-        let data = unsafe { bytes("data", step.data, step.len) };
         let connecting = whole && steps[..i].iter().all(|s| s.kind == CHTTP_MOCK_CONNECT_DELAY);
         let last = whole && i + 1 == n;
-        let next = data.and_then(|data| then(script, step, data.unwrap_or_default(), connecting, last));
+        let next = if step.kind == CHTTP_MOCK_TLS && step.flags == 0 {
+            // SAFETY: by contract.
+            unsafe { manner(net, step.data.cast(), step.len) }.map(|manner| script.tls(manner))
+        } else {
+            // SAFETY: by contract.
+            let data = unsafe { bytes("data", step.data, step.len) };
+            data.and_then(|data| then(script, step, data.unwrap_or_default(), connecting, last))
+        };
         script = next.map_err(|refusal| Refusal::new(refusal.code, format!("step {i}: {}", refusal.message)))?;
     }
     Ok(script)
@@ -338,7 +348,9 @@ fn then(script: Script, step: &chttp_mock_step, data: &[u8], connecting: bool, l
         CHTTP_MOCK_SEND if number == 0 => return Ok(script.send(data.to_vec())),
         CHTTP_MOCK_SEND => return Ok(script.send_split(data.to_vec(), number)),
         CHTTP_MOCK_DELAY => return Ok(script.delay(step.number)),
-        CHTTP_MOCK_CLOSE => return Ok(script.fin()),
+        CHTTP_MOCK_CLOSE if number == 0 => return Ok(script.fin()),
+        CHTTP_MOCK_CLOSE if number == 1 => return Ok(script.cut()),
+        CHTTP_MOCK_CLOSE => "the number is 0 or 1",
         CHTTP_MOCK_RESET => return Ok(script.rst()),
         CHTTP_MOCK_SHORT_WRITES if number == 0 => return Ok(script.short_writes(usize::MAX)),
         CHTTP_MOCK_SHORT_WRITES => return Ok(script.short_writes(number)),

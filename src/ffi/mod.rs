@@ -20,6 +20,7 @@ pub mod handles;
 pub mod http2;
 pub mod log;
 pub mod mock;
+pub mod mock_tls;
 pub mod network;
 pub mod notifier;
 pub mod object;

@@ -444,6 +444,7 @@ pub const CHTTP_STRUCT_SUBMISSION: u32 = 10;
 pub const CHTTP_STRUCT_WEBSOCKET: u32 = 11;
 pub const CHTTP_STRUCT_SSE: u32 = 13;
 pub const CHTTP_STRUCT_SSE_EVENT: u32 = 14;
+pub const CHTTP_STRUCT_MOCK_TLS: u32 = 16;
 
 /// Size in bytes of a struct in the library that is loaded, so that a binding can check its layout; 0 for an unknown id.
 ///
@@ -461,6 +462,7 @@ pub extern "C" fn chttp_struct_size(id: u32) -> usize {
         CHTTP_STRUCT_TLS_INFO => size_of::<chttp_tls_info>(),
         CHTTP_STRUCT_MOCK_STEP => size_of::<super::mock::chttp_mock_step>(),
         CHTTP_STRUCT_MOCK_RECORD => size_of::<super::mock::chttp_mock_record>(),
+        CHTTP_STRUCT_MOCK_TLS => size_of::<super::mock_tls::chttp_mock_tls>(),
         CHTTP_STRUCT_SSE => size_of::<chttp_sse>(),
         CHTTP_STRUCT_SSE_EVENT => size_of::<super::sse::chttp_sse_event>(),
         CHTTP_STRUCT_SUBMISSION => size_of::<super::submission::chttp_submission>(),

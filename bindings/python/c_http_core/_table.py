@@ -201,12 +201,16 @@ MOCK_REFUSE: Final = 12
 MOCK_HANG: Final = 13
 MOCK_CONNECT_DELAY: Final = 14
 MOCK_AGAIN: Final = 15
+MOCK_TLS: Final = 16
 MOCK_ALWAYS: Final = 1
 MOCK_DONE: Final = 1
 MOCK_FINISHED: Final = 2
 MOCK_OPEN: Final = 0
 MOCK_CLOSED: Final = 1
 MOCK_CLOSED_RESET: Final = 2
+MOCK_TLS_EXPIRED: Final = 1
+MOCK_TLS_NOT_YET_VALID: Final = 2
+MOCK_TLS_UNKNOWN_CA: Final = 4
 OPT_INTERFACE: Final = 26
 OPT_CONNECT_ATTEMPT_DELAY_NS: Final = 27
 OPT_CONNECT_OVERRIDES: Final = 47
@@ -318,6 +322,7 @@ STRUCT_SUBMISSION: Final = 10
 STRUCT_WEBSOCKET: Final = 11
 STRUCT_SSE: Final = 13
 STRUCT_SSE_EVENT: Final = 14
+STRUCT_MOCK_TLS: Final = 16
 VERSION: Final = 1000
 WATCH_READ: Final = 1
 WATCH_WRITE: Final = 2
@@ -551,6 +556,18 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("xids", "P"),
         ("error", "P"),
     ),
+    "mock_tls": (
+        ("size", "I"),
+        ("flags", "I"),
+        ("version", "I"),
+        ("alert", "I"),
+        ("alpn", "P"),
+        ("alpn_len", "N"),
+        ("name", "P"),
+        ("name_len", "N"),
+        ("cipher", "P"),
+        ("cipher_len", "N"),
+    ),
 }
 
 # The result and the parameters.
@@ -604,6 +621,7 @@ FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "mock_connection": ("i", "PIPN"),
     "mock_sent": ("i", "PIPNP"),
     "mock_mismatches": ("i", "PPN"),
+    "mock_authority": ("i", "PPN"),
     "queue_new_kind": ("i", "PIiPNPP"),
     "release": ("", "P"),
     "retain": ("", "P"),

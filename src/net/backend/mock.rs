@@ -17,6 +17,7 @@
 
 use super::{Address, Backend, Bind, Dial, Edge, Notify, Ready, Token, Waiter};
 use crate::proto::Tick;
+use crate::proto::tls::Authority;
 use crate::sync::Mutex;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -25,7 +26,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct MockNet(Arc<Inner>);
 struct Inner {
     world: Mutex<World>,
     notified: AtomicBool,
+    /// Who vouches for its peers; made when somebody asks.
+    authority: OnceLock<Arc<Authority>>,
 }
 
 #[derive(Default)]
@@ -188,7 +191,11 @@ impl MockNet {
             mismatches: Vec::new(),
             totals: Totals::default(),
         };
-        MockNet(Arc::new(Inner { world: Mutex::new(world), notified: AtomicBool::new(false) }))
+        MockNet(Arc::new(Inner {
+            world: Mutex::new(world),
+            notified: AtomicBool::new(false),
+            authority: OnceLock::new(),
+        }))
     }
 
     /// The client's side. One backend to a world at a time.
@@ -200,6 +207,17 @@ impl MockNet {
     pub fn claim(&self) -> Option<MockBackend> {
         let taken = mem::replace(&mut self.0.world.lock().taken, true);
         (!taken).then(|| MockBackend(Arc::clone(&self.0)))
+    }
+
+    /// The authority that vouches for the peers of this world. `None`: there is no randomness to make it of.
+    pub fn authority(&self) -> Option<Arc<Authority>> {
+        let known = &self.0.authority;
+        if known.get().is_none() {
+            let made = Authority::new("chttp_mock").ok()?;
+            // Of two who come at once, one makes the authority.
+            let _ = known.set(Arc::new(made));
+        }
+        known.get().cloned()
     }
 
     /// Put something behind an address. The n-th connection to it follows the n-th script; without one it is refused.
@@ -316,6 +334,7 @@ impl World {
                     self.timers.push(Reverse((until, i)));
                     break;
                 }
+                Flow::Over => conn.pc = conn.script.steps().len(),
                 Flow::Mismatch(what) => {
                     self.mismatches.push(format!("connection {i}, step {}: {what}", conn.pc));
                     conn.peer.reset();
@@ -408,13 +427,17 @@ impl Backend for MockBackend {
         let world = &mut *self.0.world.lock();
         let script = world.behind.get_mut(how.to).and_then(|b| b.next.pop_front().or_else(|| b.last.clone()));
         let i = u32::try_from(world.conns.len()).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
+        let address = match how.to {
+            Address::Inet(to) => Some(to.ip()),
+            _ => None,
+        };
         world.conns.push(Conn {
             to: how.to.clone(),
             bind: how.bind.clone(),
             token: how.token,
             script: script.unwrap_or_else(|| Script::new().refuse()),
             pc: 0,
-            peer: Peer::default(),
+            peer: Peer::at(address),
             closed: None,
         });
         world.totals.opened += 1;

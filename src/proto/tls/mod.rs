@@ -8,6 +8,7 @@
 //! it. And numbers for `Tls::id` are given out process-wide.
 
 mod agreed;
+mod authority;
 mod describe;
 mod error;
 mod in_place;
@@ -15,15 +16,18 @@ mod pin;
 mod proven;
 mod provider;
 mod roots;
+mod server;
 mod session;
 mod store;
 mod verify;
 
 pub use agreed::Agreed;
+pub use authority::{Authority, Validity};
 pub use error::{Error, Kind};
 pub use pin::Pin;
 pub use provider::PostQuantum;
 pub use roots::Roots;
+pub use server::{Manner, Server};
 pub use session::{Info, Opened, PARTIAL_MAX, Session};
 
 use roots::certificates;

@@ -66,6 +66,11 @@ pub(super) fn provider(post_quantum: PostQuantum) -> CryptoProvider {
     CryptoProvider { kx_groups, cipher_suites: suites(), ..library::default_provider() }
 }
 
+/// The library as it comes, for whoever does not need plaintext to stay where it is.
+pub(super) fn plain() -> CryptoProvider {
+    library::default_provider()
+}
+
 pub(super) fn sha256() -> &'static dyn Hash {
     let suite = library::cipher_suite::TLS13_AES_128_GCM_SHA256.tls13();
     suite.expect("a suite of TLS 1.3").common.hash_provider

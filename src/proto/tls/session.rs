@@ -19,7 +19,7 @@ use crate::proto::Out;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
-use rustls::{Error as Rustls, HandshakeKind, ProtocolVersion};
+use rustls::{CipherSuite, Error as Rustls, HandshakeKind, ProtocolVersion};
 use std::sync::Arc;
 
 /// Shorter segments are put together into one record, which costs 22 bytes or more each.
@@ -131,19 +131,14 @@ impl Session {
 
     /// What was agreed on; `None` before the handshake is done.
     pub fn info(&self) -> Option<Info<'_>> {
-        let suite = self.conn.negotiated_cipher_suite().filter(|_| self.ready)?.suite().as_str().unwrap_or_default();
+        let suite = self.conn.negotiated_cipher_suite().filter(|_| self.ready)?.suite();
         let group = self.conn.negotiated_key_exchange_group().and_then(|g| g.name().as_str());
         Some(Info {
             version: match self.conn.protocol_version() {
                 Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
                 _ => "TLSv1.2",
             },
-            cipher_suite: match suite {
-                "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
-                "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
-                "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
-                other => other,
-            },
+            cipher_suite: suite_name(suite),
             group: group.unwrap_or_default(),
             alpn: self.alpn(),
             resumed: self.conn.handshake_kind() == Some(HandshakeKind::Resumed),
@@ -292,6 +287,16 @@ impl Session {
         self.untold = done.plain > 0;
         let told = self.failed.insert(Box::new(told));
         if self.untold { Ok(done) } else { Err(Error::clone(told)) }
+    }
+}
+
+/// The name of the registry, empty for a suite that is not known.
+pub(super) fn suite_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.as_str().unwrap_or_default(),
     }
 }
 

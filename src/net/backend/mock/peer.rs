@@ -6,9 +6,11 @@
 use super::Chaos;
 use super::script::{Play, Player, Step};
 use crate::net::backend::Edge;
+use crate::proto::tls::{Manner, Server};
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::ops::Range;
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -28,6 +30,8 @@ pub(super) enum Flow {
     /// And run again at that moment.
     Sleep(u64),
     Mismatch(String),
+    /// Nothing more.
+    Over,
 }
 
 enum Flight {
@@ -41,7 +45,10 @@ enum Flight {
 #[derive(Default)]
 pub(super) struct Peer {
     pub link: Link,
-    /// What the client has sent, of which steps have taken the first `taken` bytes.
+    /// What the client has connected to.
+    address: Option<IpAddr>,
+    tls: Option<Box<Server>>,
+    /// What the client has sent, deciphered, of which steps have taken the first `taken` bytes.
     pub inbox: Vec<u8>,
     pub taken: usize,
     pub heads: Vec<Range<usize>>,
@@ -81,6 +88,10 @@ fn would_block<T>() -> io::Result<T> {
 }
 
 impl Peer {
+    pub fn at(address: Option<IpAddr>) -> Peer {
+        Peer { address, ..Peer::default() }
+    }
+
     // --- the peer's side ---
 
     pub fn step(&mut self, step: &Step, now: u64, chaos: Option<&mut Chaos>, recording: bool) -> Flow {
@@ -100,7 +111,7 @@ impl Peer {
                     self.take(len, recording);
                     Flow::Next
                 }
-                Err(_) if self.client_fin => Flow::Mismatch("the client's side ended inside a head".into()),
+                Err(_) if self.has_broken_off() => Flow::Mismatch("the client's side ended inside a head".into()),
                 Err(looked) => {
                     self.progress = looked as u64;
                     Flow::Wait
@@ -109,11 +120,12 @@ impl Peer {
             Step::ExpectBytes(n) => {
                 let len = usize::try_from(*n - self.progress).unwrap_or(usize::MAX).min(self.inbox.len() - self.taken);
                 let so_far = self.progress + len as u64;
+                let broken_off = self.client_fin && (self.tls.is_none() || so_far > 0);
                 self.take(len, recording);
                 self.progress = if so_far == *n { 0 } else { so_far };
                 match so_far == *n {
                     true => Flow::Next,
-                    false if self.client_fin => Flow::Mismatch(format!("{so_far} bytes instead of {n}")),
+                    false if broken_off => Flow::Mismatch(format!("{so_far} bytes instead of {n}")),
                     false => Flow::Wait,
                 }
             }
@@ -124,16 +136,18 @@ impl Peer {
             Step::ExpectFin if self.client_fin => Flow::Next,
             Step::ExpectFin => Flow::Wait,
             Step::Send(bytes) => {
+                let bytes = self.sealed(bytes.clone());
                 match chaos {
-                    Some(chaos) => self.send_chaotic(bytes.clone(), chaos),
-                    None => self.flight.push_back(Flight::Data(bytes.clone())),
+                    Some(chaos) => self.send_chaotic(bytes, chaos),
+                    None => self.flight.push_back(Flight::Data(bytes)),
                 }
                 Flow::Next
             }
             Step::SendSplit(bytes, every) => {
                 let mut rest = bytes.clone();
                 while !rest.is_empty() {
-                    self.flight.push_back(Flight::Piece(rest.split_to(rest.len().min(*every))));
+                    let piece = rest.split_to(rest.len().min(*every));
+                    self.send_piece(piece);
                 }
                 Flow::Next
             }
@@ -141,13 +155,22 @@ impl Peer {
                 let mut from = 0;
                 for to in offsets.iter().copied().chain([bytes.len()]) {
                     if to > from {
-                        self.flight.push_back(Flight::Piece(bytes.slice(from..to)));
+                        self.send_piece(bytes.slice(from..to));
                         from = to;
                     }
                 }
                 Flow::Next
             }
-            Step::Fin => self.put(Flight::Fin),
+            Step::Tls(manner) => self.secure(manner),
+            Step::Fin => {
+                let mut wire = Vec::new();
+                if let Some(tls) = &mut self.tls {
+                    tls.close(&mut wire);
+                }
+                self.send_wire(wire);
+                self.put(Flight::Fin)
+            }
+            Step::Cut => self.put(Flight::Fin),
             Step::Rst => self.put(Flight::Rst),
             Step::Panic => self.put(Flight::Panic),
             Step::ShortWrites(n) => {
@@ -181,9 +204,57 @@ impl Peer {
                 wait => return wait,
             }
             let len = play.every.min(self.unplayed.len());
-            self.flight.push_back(Flight::Piece(self.unplayed.drain(..len).collect()));
+            let piece = self.unplayed.drain(..len).collect();
+            self.send_piece(piece);
         }
         Flow::Wait
+    }
+
+    fn secure(&mut self, manner: &Manner) -> Flow {
+        if self.tls.is_none() {
+            match Server::new(manner, self.address) {
+                Ok(server) => self.tls = Some(Box::new(server)),
+                Err(error) => return Flow::Mismatch(format!("there can be no TLS: {error}")),
+            }
+            // It may have begun before.
+            let come = self.inbox.split_off(self.taken);
+            self.hear(&come);
+        }
+        match &self.tls {
+            Some(tls) if tls.has_failed() => {
+                self.flight.push_back(Flight::Fin);
+                Flow::Over
+            }
+            Some(tls) if tls.is_ready() => Flow::Next,
+            _ => Flow::Wait,
+        }
+    }
+
+    /// The client has sent this.
+    fn hear(&mut self, bytes: &[u8]) {
+        let Some(tls) = &mut self.tls else { return self.inbox.extend_from_slice(bytes) };
+        let mut wire = Vec::new();
+        self.client_fin |= tls.recv(bytes, &mut self.inbox, &mut wire);
+        self.send_wire(wire);
+    }
+
+    fn sealed(&mut self, bytes: Bytes) -> Bytes {
+        let Some(tls) = &mut self.tls else { return bytes };
+        let mut wire = Vec::new();
+        tls.send(&bytes, &mut wire);
+        wire.into()
+    }
+
+    fn send_piece(&mut self, bytes: Bytes) {
+        let piece = self.sealed(bytes);
+        self.flight.push_back(Flight::Piece(piece));
+    }
+
+    /// What TLS itself has to say.
+    fn send_wire(&mut self, wire: Vec<u8>) {
+        if !wire.is_empty() {
+            self.flight.push_back(Flight::Data(wire.into()));
+        }
     }
 
     fn put(&mut self, what: Flight) -> Flow {
@@ -378,10 +449,16 @@ impl Peer {
         let mut left = offered.min(room);
         for buf in bufs {
             let len = buf.len().min(left);
-            self.inbox.extend_from_slice(&buf[..len]);
+            self.hear(&buf[..len]);
             left -= len;
         }
         Ok(offered.min(room))
+    }
+
+    /// The client has closed its side where something was expected. Over TLS it says goodbye before it closes, which it may
+    /// while nothing of it has come.
+    fn has_broken_off(&self) -> bool {
+        self.client_fin && (self.tls.is_none() || self.taken < self.inbox.len())
     }
 
     fn expect(&mut self, bytes: &Bytes, recording: bool) -> Flow {
@@ -392,7 +469,7 @@ impl Peer {
             return Flow::Mismatch(format!("expected \"{expected}\", got \"{got}\""));
         }
         if common < bytes.len() {
-            return match self.client_fin {
+            return match self.has_broken_off() {
                 true => Flow::Mismatch(format!("the client's side ended after \"{}\"", got.escape_ascii())),
                 false => Flow::Wait,
             };

@@ -1,5 +1,6 @@
 //! What a scripted peer does, step by step. Cheap to clone: the steps are shared.
 
+use crate::proto::tls::Manner;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -39,7 +40,10 @@ pub(super) enum Step {
     /// Cut at these offsets.
     SendCut(Bytes, Box<[usize]>),
     Delay(u64),
+    Tls(Arc<Manner>),
     Fin,
+    /// The end of the connection without the end of TLS.
+    Cut,
     Rst,
     ShortWrites(usize),
     StopReading,
@@ -150,10 +154,23 @@ impl Script {
         self.then(Step::Delay(ns))
     }
 
-    /// The peer closes its sending side.
+    /// TLS begins. The script goes on when the handshake is done, and ends if it fails; its bytes are plaintext from here on.
+    /// Where there is TLS already, nothing happens.
+    #[must_use]
+    pub fn tls(self, manner: Manner) -> Script {
+        self.then(Step::Tls(Arc::new(manner)))
+    }
+
+    /// The peer closes its sending side, and says so in TLS before, if there is TLS.
     #[must_use]
     pub fn fin(self) -> Script {
         self.then(Step::Fin)
+    }
+
+    /// The same without a word in TLS, as if somebody had cut the connection.
+    #[must_use]
+    pub fn cut(self) -> Script {
+        self.then(Step::Cut)
     }
 
     #[must_use]
