@@ -569,6 +569,18 @@ HOSTILE(chttp_mock_sent)
     CHECK(byte == '.' && len == 7);
 }
 
+HOSTILE(chttp_mock_authority)
+{
+    char text[8] = "....";
+    NO_MOCKS(others);
+    EACH(others) CHECK_EQ(chttp_mock_authority(others[i], text, sizeof text), CHTTP_E_INVALID_ARG);
+    CHECK_STR(text, "....");
+    CHECK_EQ(chttp_mock_authority(w->mock, NULL, 1), CHTTP_E_INVALID_ARG);
+    CHECK(chttp_mock_authority(w->mock, NULL, 0) > 100);
+    CHECK(chttp_mock_authority(w->mock, text, sizeof text) > 100);
+    CHECK_STR(text, "-----BE");
+}
+
 HOSTILE(chttp_mock_mismatches)
 {
     char text[8] = "....";
@@ -660,6 +672,7 @@ static const struct attempt attempts[] = {
     TRY(chttp_mock_connection_count),
     TRY(chttp_mock_connection),
     TRY(chttp_mock_sent),
+    TRY(chttp_mock_authority),
     TRY(chttp_mock_mismatches),
     TRY(chttp_struct_size),
     TRY(chttp_version),

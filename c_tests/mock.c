@@ -278,7 +278,7 @@ static void names(void)
     bench_end(&b);
 }
 
-static void https_is_not_played(void)
+static void a_handshake_without_an_answer(void)
 {
     struct bench b = bench_make();
     char byte = 0;
@@ -494,7 +494,7 @@ int main(void)
     a_tunnel_to_its_end();
     unix_sockets_and_ipv6();
     names();
-    https_is_not_played();
+    a_handshake_without_an_answer();
     waits_take_no_time();
     time_by_hand();
     nothing_would_ever_come();

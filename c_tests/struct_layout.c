@@ -182,6 +182,18 @@ AT(chttp_mock_record, unread, 16);
 AT(chttp_mock_record, closed, 24);
 AT(chttp_mock_record, step, 28);
 
+_Static_assert(sizeof(chttp_mock_tls) == 64, "chttp_mock_tls");
+AT(chttp_mock_tls, size, 0);
+AT(chttp_mock_tls, flags, 4);
+AT(chttp_mock_tls, version, 8);
+AT(chttp_mock_tls, alert, 12);
+AT(chttp_mock_tls, alpn, 16);
+AT(chttp_mock_tls, alpn_len, 24);
+AT(chttp_mock_tls, name, 32);
+AT(chttp_mock_tls, name_len, 40);
+AT(chttp_mock_tls, cipher, 48);
+AT(chttp_mock_tls, cipher_len, 56);
+
 _Static_assert(sizeof(chttp_submission) == 56, "chttp_submission");
 AT(chttp_submission, size, 0);
 AT(chttp_submission, n, 4);
@@ -217,6 +229,7 @@ int main(void)
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_TLS_INFO), sizeof(chttp_tls_info));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_STEP), sizeof(chttp_mock_step));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_RECORD), sizeof(chttp_mock_record));
+    CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_MOCK_TLS), sizeof(chttp_mock_tls));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SUBMISSION), sizeof(chttp_submission));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_WEBSOCKET), sizeof(chttp_websocket));
     CHECK_EQ(chttp_struct_size(CHTTP_STRUCT_SSE), sizeof(chttp_sse));

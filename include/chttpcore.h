@@ -1057,8 +1057,9 @@
 
 /**
  * TLS begins: answer the client's handshake, and wait until it is done. What the script expects and sends from here on is
- * plaintext. `data` is NULL, or points to a chttp_mock_tls, with `len` its size. If the handshake fails, the peer closes, and
- * the script is over. Where there is TLS already, nothing happens, so that a script that starts over may begin with it.
+ * plaintext. `data` points to a chttp_mock_tls, with `len` its size; a `len` of 0 stands for one without a wish. If the
+ * handshake fails, the peer closes, and the script is over. Where there is TLS already, nothing happens, so that a script
+ * that starts over may begin with it.
  */
 #define CHTTP_MOCK_TLS 16
 
@@ -1076,6 +1077,11 @@
  * The client has closed its sending side.
  */
 #define CHTTP_MOCK_FINISHED 2
+
+/**
+ * A handshake of TLS has succeeded on it.
+ */
+#define CHTTP_MOCK_SECURED 4
 
 /**
  * chttp_mock_record.closed: the client has not closed the connection.
@@ -2482,11 +2488,11 @@ typedef struct chttp_mock_record {
      */
     uint32_t size;
     /**
-     * CHTTP_MOCK_DONE, CHTTP_MOCK_FINISHED.
+     * CHTTP_MOCK_DONE, CHTTP_MOCK_FINISHED, CHTTP_MOCK_SECURED.
      */
     uint32_t flags;
     /**
-     * Bytes that the client has sent: chttp_mock_sent().
+     * Bytes that the client has sent, as plaintext where there is TLS: chttp_mock_sent().
      */
     uint64_t sent;
     /**
@@ -3295,7 +3301,8 @@ int32_t chttp_mock_connection(const struct chttp_backend *backend,
                               size_t out_size);
 
 /**
- * The bytes that the client has sent on connection `n`, up to `cap` of them, from the first on. `*len`, unless NULL, is how
+ * The bytes that the client has sent on connection `n`, up to `cap` of them, from the first on; where there is TLS, what it
+ * enciphered, and not its handshake. `*len`, unless NULL, is how
  * many there are.
  *
  * Context:   [any-ctx]

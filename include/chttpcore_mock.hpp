@@ -33,7 +33,17 @@ public:
         return step(CHTTP_MOCK_SEND, std::move(bytes), at_a_time);
     }
     script &delay(std::chrono::nanoseconds time) { return step(CHTTP_MOCK_DELAY, std::string(), count(time)); }
+    /** TLS begins, in plain bytes from here on: a handshake that succeeds with whoever trusts mock::authority(). */
+    script &tls() { return step(CHTTP_MOCK_TLS); }
+    /** The same, as the settings say: chttp_mock_tls, whose `size` need not be set. Their texts have to stay as long. */
+    script &tls(chttp_mock_tls settings)
+    {
+        settings.size = sizeof settings;
+        return step(CHTTP_MOCK_TLS, std::string(reinterpret_cast<const char *>(&settings), sizeof settings));
+    }
     script &close() { return step(CHTTP_MOCK_CLOSE); }
+    /** The same without ending TLS before. */
+    script &cut() { return step(CHTTP_MOCK_CLOSE, std::string(), 1); }
     script &reset() { return step(CHTTP_MOCK_RESET); }
     /** From here on each send of the client's takes so many bytes at most; 0 ends that. */
     script &short_writes(std::uint64_t most) { return step(CHTTP_MOCK_SHORT_WRITES, std::string(), most); }
@@ -155,6 +165,8 @@ public:
         if (size != 0) check(chttp_mock_sent(get(), connection, &bytes[0], size, nullptr));
         return bytes;
     }
+    /** The certificate of the authority that vouches for peers with TLS, in PEM: for CHTTP_OPT_TLS_CA_PEM. */
+    std::string authority() const { return detail::text<chttp_backend>(get(), chttp_mock_authority); }
     /** What was sent against the scripts, in words. */
     std::string mismatches() const { return detail::text<chttp_backend>(get(), chttp_mock_mismatches); }
 

@@ -1,8 +1,8 @@
 //! A network that a test writes: scripted peers, a virtual clock, and a record of what was sent.
 
 use super::error::chttp_error;
-use super::mock_tls::manner;
 use super::guard::{Refusal, bytes, give, guard, guard_explained, guard_or, text};
+use super::mock_tls::manner;
 use super::network::off_route;
 use crate::client::Settings;
 use crate::error as e;
@@ -66,8 +66,9 @@ pub const CHTTP_MOCK_CONNECT_DELAY: u32 = 14;
 /// EXPECT_BYTES.
 pub const CHTTP_MOCK_AGAIN: u32 = 15;
 /// TLS begins: answer the client's handshake, and wait until it is done. What the script expects and sends from here on is
-/// plaintext. `data` is NULL, or points to a chttp_mock_tls, with `len` its size. If the handshake fails, the peer closes, and
-/// the script is over. Where there is TLS already, nothing happens, so that a script that starts over may begin with it.
+/// plaintext. `data` points to a chttp_mock_tls, with `len` its size; a `len` of 0 stands for one without a wish. If the
+/// handshake fails, the peer closes, and the script is over. Where there is TLS already, nothing happens, so that a script
+/// that starts over may begin with it.
 pub const CHTTP_MOCK_TLS: u32 = 16;
 
 /// For chttp_mock_listen(): every connection follows the script, once those without this flag are used up.
@@ -77,6 +78,8 @@ pub const CHTTP_MOCK_ALWAYS: u32 = 1;
 pub const CHTTP_MOCK_DONE: u32 = 1;
 /// The client has closed its sending side.
 pub const CHTTP_MOCK_FINISHED: u32 = 2;
+/// A handshake of TLS has succeeded on it.
+pub const CHTTP_MOCK_SECURED: u32 = 4;
 
 /// chttp_mock_record.closed: the client has not closed the connection.
 pub const CHTTP_MOCK_OPEN: u32 = 0;
@@ -106,9 +109,9 @@ pub struct chttp_mock_step {
 pub struct chttp_mock_record {
     /// sizeof(chttp_mock_record) of the library, or what there was room for.
     pub size: u32,
-    /// CHTTP_MOCK_DONE, CHTTP_MOCK_FINISHED.
+    /// CHTTP_MOCK_DONE, CHTTP_MOCK_FINISHED, CHTTP_MOCK_SECURED.
     pub flags: u32,
-    /// Bytes that the client has sent: chttp_mock_sent().
+    /// Bytes that the client has sent, as plaintext where there is TLS: chttp_mock_sent().
     pub sent: u64,
     /// How many of them no step has taken.
     pub unread: u64,
@@ -476,7 +479,9 @@ pub unsafe extern "C" fn chttp_mock_connection(
         let flag = |on, flag| if on { flag } else { 0 };
         let record = chttp_mock_record {
             size: out_size.min(size_of::<chttp_mock_record>()) as u32,
-            flags: flag(known.done, CHTTP_MOCK_DONE) | flag(known.finished, CHTTP_MOCK_FINISHED),
+            flags: flag(known.done, CHTTP_MOCK_DONE)
+                | flag(known.finished, CHTTP_MOCK_FINISHED)
+                | flag(known.secured, CHTTP_MOCK_SECURED),
             sent: known.sent.len() as u64,
             unread: known.unread.len() as u64,
             closed: match known.closed {
@@ -491,7 +496,8 @@ pub unsafe extern "C" fn chttp_mock_connection(
     })
 }
 
-/// The bytes that the client has sent on connection `n`, up to `cap` of them, from the first on. `*len`, unless NULL, is how
+/// The bytes that the client has sent on connection `n`, up to `cap` of them, from the first on; where there is TLS, what it
+/// enciphered, and not its handshake. `*len`, unless NULL, is how
 /// many there are.
 ///
 /// Context:   [any-ctx]

@@ -54,16 +54,15 @@ fn authority(net: &MockNet) -> Result<Arc<Authority>, Refusal> {
 /// What a step of CHTTP_MOCK_TLS says.
 ///
 /// # Safety
-/// `at` is NULL or points to what chttp_mock_tls says.
+/// `len` is 0, or `at` is NULL or points to `len` bytes that are what chttp_mock_tls says.
 pub(super) unsafe fn manner(net: &MockNet, at: *const chttp_mock_tls, len: usize) -> Result<Manner, Refusal> {
     /// The struct as it was first.
     const LEAST: usize = 64;
     let mut manner = Manner::new(authority(net)?);
-    if at.is_null() {
-        return match len {
-            0 => Ok(manner),
-            _ => Err(refused(format!("data: NULL with a length of {len}"))),
-        };
+    match (at.is_null(), len) {
+        (_, 0) => return Ok(manner),
+        (true, _) => return Err(refused(format!("data: NULL with a length of {len}"))),
+        (false, _) => {}
     }
     if len < LEAST {
         let rule = format!("len is {len}; sizeof(chttp_mock_tls) is {}", size_of::<chttp_mock_tls>());

@@ -21,6 +21,7 @@ using std::chrono::seconds;
 namespace {
 
 const char *const HERE = "192.0.2.1:80";
+const char *const TLS_HERE = "192.0.2.1:443";
 
 /* The code that `attempt` throws. */
 template <typename Attempt> int32_t thrown(Attempt &&attempt)
@@ -149,6 +150,38 @@ void no_tls_is_spoken()
     CHECK(network.sent(0).find("x.test") != std::string::npos);
 }
 
+void tls_on_a_mock()
+{
+    mock network;
+    config options;
+    options.set_bytes(CHTTP_OPT_TLS_CA_PEM, network.authority());
+    engine client(network.use(options));
+    network.resolve("service.test", "192.0.2.1");
+    network.listen(TLS_HERE, script().tls().expect_head().send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"));
+    request wanted("https://service.test/a");
+    CHECK(client.perform(wanted.flags(CHTTP_REQ_CLOSE)).body().str() == "hi");
+    CHECK((network.connection(0).flags & CHTTP_MOCK_SECURED) != 0);
+    CHECK(network.sent(0).find("GET /a HTTP/1.1\r\n") == 0);
+    chttp_mock_tls settings = chttp_mock_tls();
+    settings.flags = CHTTP_MOCK_TLS_EXPIRED;
+    network.listen(TLS_HERE, script().tls(settings));
+    CHECK(thrown([&] { client.perform(wanted); }) == CHTTP_E_TLS_CERT_EXPIRED);
+    settings.flags = 0;
+    settings.alert = 80;
+    network.listen(TLS_HERE, script().tls(settings));
+    CHECK(thrown([&] { client.perform(wanted); }) == CHTTP_E_TLS_ALERT);
+    network.listen(TLS_HERE, script().tls().expect_head().send("HTTP/1.1 200 OK\r\n\r\nhi").cut());
+    CHECK(thrown([&] { client.perform(wanted); }) == CHTTP_E_TRUNCATED_BODY);
+    network.listen(HERE, script().expect("STARTTLS\n").send("go on\n").tls().expect("ping").send("pong").close());
+    stream one(client, request("http://192.0.2.1"));
+    one.write("STARTTLS\n");
+    CHECK(one.read() == "go on\n");
+    one.start_tls("service.test");
+    one.write("ping");
+    CHECK(one.read() == "pong" && one.read().empty());
+    CHECK(network.sent(4) == "STARTTLS\nping" && network.mismatches().empty());
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -164,6 +197,7 @@ int main(int argc, char **argv)
     requests_on_a_mock();
     a_stream_on_a_mock();
     no_tls_is_spoken();
+    tls_on_a_mock();
     std::cout << "as in C\n";
     return 0;
 }

@@ -26,7 +26,9 @@ REQ_COLLECT, REQ_STREAM_BODY = 1, 2
 OPT_IO_THREADS, OPT_SEND_BUFFER, OPT_LOG, OPT_LOG_LEVEL, OPT_BACKEND = 1, 15, 56, 57, 59
 NOTIFY_EVENTFD, NOTIFY_PIPE, NOTIFY_USER = 1, 2, 3
 REUSE_PREPARED = 2
-MOCK_EXPECT_HEAD, MOCK_SEND, MOCK_DELAY, MOCK_CLOSED = 2, 5, 6, 1
+MOCK_EXPECT_HEAD, MOCK_SEND, MOCK_DELAY, MOCK_TLS, MOCK_CLOSED = 2, 5, 6, 16, 1
+MOCK_DONE, MOCK_SECURED = 1, 4
+OPT_TLS_CA_PEM = 29
 LOG_INFO = 3
 UNLIMITED = LENGTH_UNKNOWN = (1 << 64) - 1
 BATCH = 256
@@ -230,6 +232,7 @@ def load() -> ctypes.CDLL:
         "mock_connection_count": (i32, [pointer]),
         "mock_extend": (i32, [pointer, u32, pointer, size, out]),
         "mock_listen": (i32, [pointer, text, size, pointer, size, u32, out]),
+        "mock_authority": (i32, written),
         "mock_mismatches": (i32, written),
         "mock_new": (i32, [out, out]),
         "mock_next_event": (i32, [pointer, wide]),
@@ -606,6 +609,36 @@ class CtypesTest(unittest.TestCase):
         self.assertEqual(buffer.raw[: sent.value], b"GET /a HTTP/1.1\r\nHost: service.test\r\n\r\n")
         self.assertEqual((record.sent, record.unread, record.closed), (sent.value, 0, MOCK_CLOSED))
         self.assertEqual(LIB.chttp_mock_mismatches(mock, None, 0), 0)
+        LIB.chttp_release(mock)
+
+    def test_mock_tls(self) -> None:
+        """The same over TLS, with the certificate of the mock's own authority."""
+        mock, config, engine, response = (ctypes.c_void_p() for _ in range(4))
+        call(LIB.chttp_mock_new, ctypes.byref(mock))
+        pem = ctypes.create_string_buffer(LIB.chttp_mock_authority(mock, None, 0) + 1)
+        self.assertEqual(LIB.chttp_mock_authority(mock, pem, len(pem)), len(pem.value))
+        self.assertEqual(LIB.chttp_config_new(ctypes.byref(config)), 0)
+        call(LIB.chttp_config_set_i64, config, OPT_IO_THREADS, 0)
+        call(LIB.chttp_config_set_obj, config, OPT_BACKEND, mock)
+        call(LIB.chttp_config_set_bytes, config, OPT_TLS_CA_PEM, pem.value, len(pem.value))
+        call(LIB.chttp_engine_new, config, ctypes.byref(engine))
+        LIB.chttp_config_free(config)
+        answer = b"HTTP/1.1 204 No Content\r\n\r\n"
+        steps = (MockStep * 3)(
+            MockStep(kind=MOCK_TLS),
+            MockStep(kind=MOCK_EXPECT_HEAD),
+            MockStep(kind=MOCK_SEND, data=answer, len=len(answer)),
+        )
+        call(LIB.chttp_mock_resolve, mock, b"service.test", 12, b"192.0.2.1", 9)
+        call(LIB.chttp_mock_listen, mock, b"192.0.2.1:443", 13, steps, len(steps), 0)
+        wanted = request("https://service.test/a")
+        call(LIB.chttp_perform, engine, ctypes.byref(wanted), UNLIMITED, ctypes.byref(response))
+        self.assertEqual(LIB.chttp_response_status(response), 204)
+        LIB.chttp_release(response)
+        record = MockRecord()
+        self.assertEqual(LIB.chttp_mock_connection(mock, 0, ctypes.byref(record), ctypes.sizeof(record)), 0)
+        self.assertEqual(record.flags, MOCK_DONE | MOCK_SECURED)
+        self.assertEqual(LIB.chttp_engine_destroy(engine), 0)
         LIB.chttp_release(mock)
 
     def test_log(self) -> None:

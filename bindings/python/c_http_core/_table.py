@@ -205,6 +205,7 @@ MOCK_TLS: Final = 16
 MOCK_ALWAYS: Final = 1
 MOCK_DONE: Final = 1
 MOCK_FINISHED: Final = 2
+MOCK_SECURED: Final = 4
 MOCK_OPEN: Final = 0
 MOCK_CLOSED: Final = 1
 MOCK_CLOSED_RESET: Final = 2

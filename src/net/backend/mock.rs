@@ -26,8 +26,8 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 mod passing;
@@ -122,7 +122,7 @@ impl Totals {
 pub struct Record {
     pub to: Address,
     pub bind: Bind,
-    /// All that the client has sent.
+    /// All that the client has sent, deciphered.
     pub sent: Vec<u8>,
     /// What of it no step of the script has taken.
     pub unread: Vec<u8>,
@@ -130,6 +130,8 @@ pub struct Record {
     pub heads: Vec<Vec<u8>>,
     /// The client has closed its sending side.
     pub finished: bool,
+    /// A handshake of TLS has succeeded.
+    pub secured: bool,
     /// The step that the script stands at.
     pub step: usize,
     /// The script has come to its end.
@@ -278,6 +280,7 @@ impl MockNet {
             unread: c.peer.inbox[c.peer.taken..].to_vec(),
             heads: c.peer.heads.iter().map(|r| c.peer.inbox[r.clone()].to_vec()).collect(),
             finished: c.peer.client_fin,
+            secured: c.peer.is_secured(),
             step: c.pc,
             done: c.pc >= c.script.steps().len(),
             closed: c.closed,

@@ -130,16 +130,7 @@ fn sign(
     let public = key.public_key().ok_or_else(unable)?;
     let signed = tlv(
         SEQUENCE,
-        &[
-            &version,
-            &tlv(INTEGER, &[&serial]),
-            ED25519,
-            issuer,
-            &validity.der(),
-            subject,
-            public.as_ref(),
-            &extensions,
-        ],
+        &[&version, &tlv(INTEGER, &[&serial]), ED25519, issuer, &validity.der(), subject, public.as_ref(), &extensions],
     );
     let signature = by.choose_scheme(&[SignatureScheme::ED25519]).ok_or_else(unable)?.sign(&signed)?;
     Ok(tlv(SEQUENCE, &[&signed, ED25519, &tlv(BITS, &[&[0], &signature])]).into())

@@ -210,6 +210,10 @@ impl Peer {
         Flow::Wait
     }
 
+    pub fn is_secured(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_ready())
+    }
+
     fn secure(&mut self, manner: &Manner) -> Flow {
         if self.tls.is_none() {
             match Server::new(manner, self.address) {
