@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 from .. import _table as c
 from .._failures import check
 from .._ffi import lib, pin
-from .._memory import give, take, words_of
+from .._memory import give, take, text_of, words_of
 from .._records import POINTERS, layout
 from ._drive import AsyncMockEngine, SyncMockEngine
 from ._reply import MockRequest, Reply, Step, steps_of
 from ._requests import Inbox, Received
+from ._tls import VERSIONS, Handshake
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,6 +33,14 @@ RECORD = layout("mock_record")
 NEVER = 2**64 - 1
 Handler = Callable[[MockRequest], Reply]
 Answer = Union[Reply, Handler]
+
+
+PORTS = {"http": 80, "https": 443}
+
+
+def greeting(url: str) -> list[Step]:
+    """What a server does before it is asked."""
+    return [Step(c.MOCK_TLS)] if urlsplit(url).scheme == "https" else []
 
 
 class UnexpectedRequest(AssertionError):
@@ -63,7 +72,8 @@ class MockNetwork:
     `AsyncClient`, when no task has anything to do but to wait for answers. Nothing sleeps, so a test of a time-out of
     an hour takes none. Sleeping for oneself (`asyncio.sleep`) is by another clock, the real one.
 
-    There is no TLS: a program that is tested takes its URLs, or their scheme, from its settings.
+    Hosts of https URLs have certificates of an authority of this network's own, which clients on it trust; one with a
+    `TLSContext` has to be told: `TLSContext(ca=network.authority)`.
     """
 
     def __init__(self) -> None:
@@ -95,18 +105,18 @@ class MockNetwork:
         """
         if not answers:
             raise TypeError("a route has an answer")
-        self._accept_others(self._address(url))
+        self._accept_others(url)
         parts = urlsplit(url)
         # As the request tells it: Host has no default port, and no target is empty.
         host = parts.netloc.lower()
-        host = host[:-3] if host.endswith(":80") else host
+        host = host[: -len(port)] if host.endswith(port := f":{PORTS[parts.scheme]}") else host
         rest = url.partition("://")[2][len(parts.netloc) :]
         rest = rest if rest.startswith("/") else f"/{rest}"
-        self._routes.append(Route(method.upper(), f"http://{host}{rest}", list(answers)))
+        self._routes.append(Route(method.upper(), f"{parts.scheme}://{host}{rest}", list(answers)))
 
     def accept(self, url: str, *, delay: float = 0.0) -> None:
         """Accept connections to the host and port of a URL, after so many seconds. A route does that without delay."""
-        self._listen(url, [Step(c.MOCK_CONNECT_DELAY, number=int(delay * 1e9))], None)
+        self._listen(url, [Step(c.MOCK_CONNECT_DELAY, number=int(delay * 1e9)), *greeting(url)], None)
 
     def refuse(self, url: str, *, times: int | None = None) -> None:
         """Refuse connections to the host and port of a URL: the next ones of that number, or all from now on."""
@@ -115,6 +125,54 @@ class MockNetwork:
     def hang(self, url: str, *, times: int | None = None) -> None:
         """The same, but attempts to connect have no outcome: what ends them is a time-out."""
         self._listen(url, [Step(c.MOCK_HANG)], times)
+
+    def tls(
+        self,
+        url: str,
+        *,
+        times: int | None = None,
+        version: str | None = None,
+        cipher: str | None = None,
+        alpn: str | None = None,
+        name: str | None = None,
+        expired: bool = False,
+        not_yet_valid: bool = False,
+        unknown_ca: bool = False,
+        alert: int | None = None,
+    ) -> None:
+        """How the host and port of an https URL answer handshakes: the next ones of that number, or all from now on.
+        Without this they succeed, and the application protocol is "http/1.1".
+
+        Args:
+            version: the only one it speaks, "TLSv1.2" or "TLSv1.3".
+            cipher: the only cipher suite it takes, as the IANA registry names it: of TLS 1.3, or with ECDSA.
+            alpn: the only application protocol it knows; "" if it knows nothing of them.
+            name: whom its certificate is for, instead of whom the client asks for.
+            expired: the certificate has expired in 2001.
+            not_yet_valid: it is valid from 9999 on.
+            unknown_ca: it is from an authority that nobody knows.
+            alert: answer with this alert (RFC 8446 section 6), 1 to 255, and close.
+        """
+        if urlsplit(url).scheme != "https":
+            raise ValueError(f"the URL must begin with https://: {url!r}")
+        if version is not None and version not in VERSIONS:
+            raise ValueError(f"version must be one of {', '.join(VERSIONS)}, not {version!r}")
+        if alert is not None and not 1 <= alert <= 255:
+            raise ValueError(f"alert must be within 1 and 255, not {alert}")
+        flaws = (
+            (c.MOCK_TLS_EXPIRED, expired),
+            (c.MOCK_TLS_NOT_YET_VALID, not_yet_valid),
+            (c.MOCK_TLS_UNKNOWN_CA, unknown_ca),
+        )
+        flags = sum(flag for flag, is_set in flaws if is_set)
+        number = 0 if version is None else VERSIONS[version]
+        wanted = Handshake(flags, number, alert or 0, alpn, name, cipher)
+        self._listen(url, [Step(c.MOCK_TLS, handshake=wanted)], times)
+
+    @property
+    def authority(self) -> bytes:
+        """The certificate, in PEM, of the authority that vouches for the hosts of https URLs."""
+        return text_of(lib.mock_authority, self._mock).encode()
 
     @property
     def time(self) -> float:
@@ -132,13 +190,17 @@ class MockNetwork:
 
     def sent(self, connection: int) -> bytes:
         """All bytes that the client has sent on a connection, from 0."""
+        _, _, length, *_ = self._record(connection)
+        room = bytearray(length + 1)
+        address, _pinned = pin(room)
+        check(lib.mock_sent(self._mock, connection, address, length, 0))
+        return bytes(room[:length])
+
+    def _record(self, connection: int) -> tuple[int, ...]:
         record = words_of(lambda mock, out, size: lib.mock_connection(mock, connection, out, size), self._mock, RECORD)
         if record is None:
             raise IndexError(f"there was no connection {connection}")
-        room = bytearray(record[2] + 1)
-        address, _pinned = pin(room)
-        check(lib.mock_sent(self._mock, connection, address, record[2], 0))
-        return bytes(room[: record[2]])
+        return record
 
     def __enter__(self) -> Self:
         return self
@@ -150,10 +212,15 @@ class MockNetwork:
     # --- for the clients ---
 
     def _sync_engine(self, options: dict[str, OptionValue]) -> SyncEngine:
-        return SyncMockEngine(options, self, self._mock)
+        return SyncMockEngine(self._trusting(options), self, self._mock)
 
     def _async_engine(self, options: dict[str, OptionValue], loop: Loop) -> AsyncEngine:
-        return AsyncMockEngine(options, loop, self, self._mock)
+        return AsyncMockEngine(self._trusting(options), loop, self, self._mock)
+
+    def _trusting(self, options: dict[str, OptionValue]) -> dict[str, OptionValue]:
+        others = options.get("tls_ca_pem", b"")
+        others = others if isinstance(others, bytes) else str(others).encode()
+        return {**options, "tls_ca_pem": self.authority + others}
 
     def play(self) -> bool:
         """Answer what has come whole. False: there was nothing."""
@@ -165,6 +232,8 @@ class MockNetwork:
             data = self.sent(number)[inbox.seen :]
             if not data:
                 continue
+            if self._record(number)[1] & c.MOCK_SECURED:
+                inbox.scheme = "https"
             inbox.feed(data)
             while (received := inbox.take()) is not None:
                 self._extend(number, self._answer(received, number))
@@ -217,18 +286,19 @@ class MockNetwork:
         if times is None:
             self._listening.add(address)
         else:
-            self._accept_others(address)
+            self._accept_others(url)
 
-    def _accept_others(self, address: str) -> None:
+    def _accept_others(self, url: str) -> None:
+        address = self._address(url)
         if address not in self._listening:
             self._listening.add(address)
-            self._place(address, [], c.MOCK_ALWAYS)
+            self._place(address, greeting(url), c.MOCK_ALWAYS)
 
     def _address(self, url: str) -> str:
         """The address and port that stand for the host of a URL; a name gets an address of its own."""
         parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise ValueError(f"the URL must begin with http:// and a host; a mock has no TLS: {url!r}")
+        if parts.scheme not in PORTS or not parts.hostname:
+            raise ValueError(f"the URL must begin with http:// or https://, and a host: {url!r}")
         host = parts.hostname
         try:
             plain = ip_address(host)
@@ -241,7 +311,7 @@ class MockNetwork:
                 self._resolve(host, address)
         else:
             address = f"[{plain}]" if plain.version == 6 else str(plain)
-        return f"{address}:{parts.port or 80}"
+        return f"{address}:{parts.port or PORTS[parts.scheme]}"
 
     def _resolve(self, host: str, address: str) -> None:
         name, text = host.encode(), address.encode()
@@ -267,23 +337,29 @@ class MockNetwork:
         )
 
 
+def data_of(step: Step, address: int) -> bytes:
+    """What stands at an address for a step."""
+    return step.data if step.handshake is None else step.handshake.pack(address)
+
+
 class Memory:
     """What one call reads: a place for an error, steps, the bytes of those, and a text."""
 
     def __init__(self, text: bytes, steps: list[Step] | tuple[Step, ...] = ()) -> None:
         start = POINTERS.size + STEP.size * len(steps)
-        data = b"".join(step.data for step in steps)
-        self.buffer = bytearray(start) + data + text + b"\0"
+        size = sum(len(data_of(step, 0)) for step in steps)
+        self.buffer = bytearray(start + size) + text + b"\0"
         self.error_address, self._pinned = pin(self.buffer)
         self.steps_address = self.error_address + POINTERS.size
         #: Of the text.
-        self.address = self.error_address + start + len(data)
-        at = self.error_address + start
+        self.address = self.error_address + start + size
         for number, step in enumerate(steps):
-            STEP.pack_into(
-                self.buffer, POINTERS.size + STEP.size * number, step.kind, 0, at, len(step.data), step.number
-            )
-            at += len(step.data)
+            at = self.error_address + start
+            data = data_of(step, at)
+            self.buffer[start : start + len(data)] = data
+            length = len(data) if step.handshake is None else step.handshake.size
+            STEP.pack_into(self.buffer, POINTERS.size + STEP.size * number, step.kind, 0, at, length, step.number)
+            start += len(data)
 
     @property
     def error(self) -> int:

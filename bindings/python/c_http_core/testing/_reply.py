@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Union
 
 from .. import _table as c
 from .._headers import Headers, HeaderTypes
+from ._tls import Handshake
 
 __all__ = ["MockRequest", "Reply", "Step", "steps_of"]
 
@@ -19,7 +20,7 @@ class MockRequest(NamedTuple):
     """One request, as it was sent."""
 
     method: str
-    #: With scheme, host and query: "http://api.test/names?page=2".
+    #: With scheme, host and query: "https://api.test/names?page=2".
     url: str
     headers: Headers
     #: The body, whole and without any framing.
@@ -42,6 +43,8 @@ class Step(NamedTuple):
     kind: int
     data: bytes = b""
     number: int = 0
+    #: In the place of data.
+    handshake: Handshake | None = None
 
 
 class Reply:

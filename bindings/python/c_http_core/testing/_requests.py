@@ -15,7 +15,8 @@ END = b"\r\n\r\n"
 class Received:
     """A request whose head is there, and whose body may be."""
 
-    def __init__(self, head: bytes) -> None:
+    def __init__(self, head: bytes, scheme: str) -> None:
+        self.scheme = scheme
         first, *lines = head.decode("latin-1").split("\r\n")
         self.method, self.target, _ = first.split(" ")
         self.headers = Headers(tuple(line.split(": ", 1)) for line in lines)  # type: ignore[misc]  # of two
@@ -27,13 +28,14 @@ class Received:
     def url(self) -> str:
         if "://" in self.target:
             return self.target
-        return f"http://{self.headers.get('host', '').lower()}{self.target}"
+        return f"{self.scheme}://{self.headers.get('host', '').lower()}{self.target}"
 
 
 class Inbox:
     """What came over one connection, of which whole requests are taken."""
 
     def __init__(self) -> None:
+        self.scheme = "http"
         #: How many bytes were seen.
         self.seen = 0
         self.rest = bytearray()
@@ -52,7 +54,7 @@ class Inbox:
             if not found:
                 return None
             del self.rest[: len(head) + len(END)]
-            self.current = Received(bytes(head))
+            self.current = Received(bytes(head), self.scheme)
             self.wants_continue = "expect" in self.current.headers
         request = self.current
         if not (self.take_chunks(request) if request.is_chunked else self.take_bytes(request)):
