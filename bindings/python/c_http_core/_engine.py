@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from . import _table as c
 from ._body import FileBody
@@ -18,12 +18,12 @@ from ._failures import check
 from ._ffi import lib, pin
 from ._memory import give, take, words_of
 from ._records import EVENT, POINTERS, REQUEST, REQUEST_SHORT, fields, layout
-from ._request import METHODS, Opening
+from ._request import METHODS, Opening, full_url
 from ._template import ERROR, TOKEN, XID, Template
 from ._upload import Upload
 
 if TYPE_CHECKING:
-    from ._request import Prepared, Tail
+    from ._request import Defaults, Prepared, Tail
 
 __all__ = ["BATCH", "Engine", "let_go", "making"]
 
@@ -55,6 +55,10 @@ class Engine:
     Exchanges are kept by token until their last event. `guard` is held during calls that need the engine, so that none
     is under way when it is destroyed; it is reentrant, because a finalizer may run inside.
     """
+
+    # The calls of each request.
+    submit_packed: Callable[[int], int] = staticmethod(lib.submit_packed)
+    release: Callable[[int], int] = staticmethod(lib.release)
 
     def __init__(self, options: Mapping[str, OptionValue], backend: int = 0) -> None:
         with Config(options) as config:
@@ -169,18 +173,15 @@ class Engine:
             give(scratch)
         exchange.upload = upload
 
-    def submit_plain(self, method: str, url: str, block: bytes, collect: bool) -> Exchange | None:
-        """The same for a request that is nothing but a method, a URL in ASCII and fields: None if it is none of those
-        that are packed once."""
+    def submit_plain(self, method: str, url: str, defaults: Defaults, collect: bool) -> Exchange | None:
+        """The same for a request that is nothing but a method, a URL and fields: None if it is none of those that are
+        packed once."""
         template = self.templates[collect].get(method)
-        if template is None or template.block is not block:
-            if method not in METHODS:
+        if template is None or url != template.given or template.block is not defaults.headers._block:
+            template = self.template(method, url, defaults, collect)
+            if template is None:
                 return None
-            template = Template(self.engine, self.queue, METHODS[method], block, c.REQ_COLLECT if collect else 0)
-            self.templates[collect][method] = template
-        if url != template.url and not template.put(url):
-            return None
-        exchange = Exchange(self, method, url, not collect)
+        exchange = Exchange(self, method, template.url, not collect)
         token = exchange.token = next(self.tokens)
         words = template.words
         words[TOKEN] = token
@@ -189,7 +190,7 @@ class Engine:
         try:
             if self.closed:
                 raise EngineClosedError("the client was closed")
-            code = lib.submit_packed(template.submission)
+            code = self.submit_packed(template.submission)
             exchange.xid = words[XID]
             if code:
                 error, words[ERROR] = words[ERROR], 0
@@ -198,6 +199,21 @@ class Engine:
             self.give_up(exchange, words[XID])
             raise
         return exchange
+
+    def template(self, method: str, url: str, defaults: Defaults, collect: bool) -> Template | None:
+        """One that holds the request."""
+        whole, block = full_url(defaults, url, None), defaults.headers.block()
+        template = self.templates[collect].get(method)
+        if template is None or template.block is not block:
+            if method not in METHODS:
+                return None
+            template = Template(self.engine, self.queue, METHODS[method], block, c.REQ_COLLECT if collect else 0)
+            self.templates[collect][method] = template
+        if whole != template.url and not template.put(whole):
+            return None
+        # What became another one may become yet another the next time.
+        template.given = url if whole is url else None
+        return template
 
     def give_up(self, exchange: Exchange, xid: int) -> None:
         """A submission failed, or a signal's handler has raised; then it may be under way all the same."""

@@ -9,13 +9,13 @@ from . import _table as c
 from ._failures import failure
 from ._ffi import bytes_at, lib
 from ._memory import Owned
-from ._table import EF_TERMINAL, EV_RESPONSE
+from ._table import EF_TERMINAL, EV_RESPONSE, EV_SSE
 
 if TYPE_CHECKING:
     from ._engine import Engine
     from ._upload import Upload
 
-__all__ = ["EventExchange", "Exchange", "Piece", "Record", "Waiter"]
+__all__ = ["EventExchange", "Exchange", "KeptExchange", "Piece", "Record", "Waiter"]
 
 # An event as `EVENT` unpacks it: kind, flags, arg, xid, token, error, os_errno, data, len, obj, aux.
 Record = tuple[int, int, int, int, int, int, int, int, int, int, int]
@@ -37,27 +37,23 @@ class Waiter(Protocol):
 
 
 class Exchange:
-    """The state of one exchange. What it holds of the library's objects it owns."""
+    """The state of one exchange. What it holds of the library's objects it owns.
+
+    What every request needs has a slot. The rest is what the class says until something else is set.
+    """
 
     __slots__ = (
-        "_release",
+        "__dict__",
         "body",
-        "can_write",
-        "copies",
         "done",
         "elapsed_ns",
         "engine",
-        "error",
         "head",
         "inbox",
-        "kept",
         "length",
         "method",
-        "pieces",
         "status",
         "token",
-        "trailers",
-        "upload",
         "url",
         "waiter",
         "xid",
@@ -65,6 +61,16 @@ class Exchange:
 
     #: Events that nobody has looked at yet, where others than the owner take them from the queue.
     inbox: list[Record]
+    trailers: Owned | None = None
+    #: Pieces that stay where they are until somebody reads them; None if they are copied.
+    pieces: deque[Piece] | None = None
+    #: The pieces of an answer that was to be collected and turned out too large.
+    copies: list[bytes] | None = None
+    error: Exception | None = None
+    can_write = True
+    #: What the library borrows of the request's body.
+    kept: object = None
+    upload: Upload | None = None
 
     def __init__(self, engine: Engine, method: str, url: str, streaming: bool) -> None:
         self.engine = engine
@@ -75,23 +81,13 @@ class Exchange:
         self.status = 0
         #: The response object; 0 before there is one.
         self.head = 0
-        self.trailers: Owned | None = None
         #: The body of a collected answer, borrowed from `head`: its address, 0 for none, and its length.
         self.body = self.length = 0
-        #: Pieces that stay where they are until somebody reads them; None if they are copied.
-        self.pieces: deque[Piece] | None = deque() if streaming else None
-        #: The pieces of an answer that was to be collected and turned out too large.
-        self.copies: list[bytes] | None = None
         self.done = False
-        self.error: Exception | None = None
         self.elapsed_ns = 0
-        self.can_write = True
-        #: What the library borrows of the request's body.
-        self.kept: object = None
-        self.upload: Upload | None = None
         self.waiter: Waiter | None = None
-        # Held here because a module may be empty when the last objects go.
-        self._release = lib.release
+        if streaming:
+            self.pieces = deque()
 
     def feed(self, record: Record) -> None:
         """Take note of an event, and take over its object."""
@@ -123,35 +119,54 @@ class Exchange:
         if flags & EF_TERMINAL:
             self.done = True
             self.elapsed_ns = aux
-            self.kept = None
+            if self.kept is not None:
+                self.kept = None
 
     def drop_pieces(self) -> None:
         """Release what was not read. The engine may go on with it, so the exchange is to be cancelled before."""
         while self.pieces:
-            self._release(self.pieces.popleft()[0])
+            self.engine.release(self.pieces.popleft()[0])
 
     def __del__(self) -> None:
         if self.head:
-            self._release(self.head)
+            self.engine.release(self.head)
         if self.pieces:
             self.drop_pieces()
 
 
-class EventExchange(Exchange):
-    """A stream of events. What is told is kept as it came until somebody takes it: so long its credit is not back."""
+class KeptExchange(Exchange):
+    """An exchange whose news stays as it came until somebody takes it: so long its credit is not back."""
 
-    __slots__ = ("news", "refused")
+    __slots__ = ("news",)
 
     def __init__(self, engine: Engine, method: str, url: str) -> None:
         super().__init__(engine, method, url, streaming=True)
-        #: Events, and connections that came and went, in their order.
         self.news: deque[Record] = deque()
+
+    def drop_pieces(self) -> None:
+        super().drop_pieces()
+        while self.news:
+            self.engine.release(self.news.popleft()[9])
+
+    def __del__(self) -> None:
+        if self.news:
+            self.drop_pieces()
+        super().__del__()
+
+
+class EventExchange(KeptExchange):
+    """A stream of events. Its news are events, and connections that came and went, in their order."""
+
+    __slots__ = ("refused",)
+
+    def __init__(self, engine: Engine, method: str, url: str) -> None:
+        super().__init__(engine, method, url)
         #: Why the answer is no stream of events: a code, or 0.
         self.refused = 0
 
     def feed(self, record: Record) -> None:
         kind = record[0]
-        if kind in (c.EV_SSE, c.EV_SSE_RECONNECT, c.EV_HEADERS):
+        if kind in (EV_SSE, c.EV_SSE_RECONNECT, c.EV_HEADERS):
             self.news.append(record)
             if kind == c.EV_HEADERS:
                 self.refused = record[5]
@@ -161,18 +176,8 @@ class EventExchange(Exchange):
     def change_head(self, head: int, status: int) -> None:
         """The connection has changed for whoever takes the events."""
         if self.head:
-            self._release(self.head)
+            self.engine.release(self.head)
         self.head, self.status = head, status
-
-    def drop_pieces(self) -> None:
-        super().drop_pieces()
-        while self.news:
-            self._release(self.news.popleft()[9])
-
-    def __del__(self) -> None:
-        if self.news:
-            self.drop_pieces()
-        super().__del__()
 
 
 def discard(record: Record) -> None:

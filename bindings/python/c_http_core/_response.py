@@ -116,15 +116,16 @@ class Response:
     content is not decoded.
     """
 
-    __slots__ = ("__weakref__", "_content", "_encoding", "_exchange", "_headers", "status_code")
+    __slots__ = ("__dict__", "__weakref__", "_content", "_exchange", "status_code")
+
+    _headers: Headers | None = None
+    _encoding: str | None = None
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         #: The status, 100 to 999.
         self.status_code = exchange.status
-        self._headers: Headers | None = None
         self._content: bytes | None = None
-        self._encoding: str | None = None
 
     @property
     def status(self) -> int:

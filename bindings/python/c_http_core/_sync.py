@@ -24,8 +24,9 @@ from ._config import OptionValue
 from ._engine import BATCH, Engine
 from ._exchange import Exchange, Record, discard
 from ._failures import failure
-from ._ffi import lib
+from ._ffi import held, lib
 from ._records import EVENT
+from ._request import Defaults
 
 __all__ = ["SyncEngine"]
 
@@ -46,7 +47,10 @@ class Inboxes(dict[int, "list[Record]"]):
 
 
 class SyncEngine(Engine):
-    """An engine that has no thread of its own."""
+    """An engine that has no thread of its own. Many threads of Python's may use it."""
+
+    submit_packed = staticmethod(held.submit_packed)
+    release = staticmethod(held.release)
 
     def __init__(self, options: Mapping[str, OptionValue], backend: int = 0) -> None:
         super().__init__({**options, "io_threads": 0}, backend)
@@ -67,10 +71,10 @@ class SyncEngine(Engine):
     def register(self, exchange: Exchange) -> None:
         self.inboxes[exchange.token] = exchange.inbox = []
 
-    def submit_plain(self, method: str, url: str, block: bytes, collect: bool) -> Exchange | None:
+    def submit_plain(self, method: str, url: str, defaults: Defaults, collect: bool) -> Exchange | None:
         # Other threads use the same templates.
         with self.guard:
-            return Engine.submit_plain(self, method, url, block, collect)
+            return Engine.submit_plain(self, method, url, defaults, collect)
 
     def forget(self, token: int) -> None:
         self.inboxes.pop(token, None)

@@ -28,7 +28,7 @@ class Template:
     the texts, the URL last. Whoever submits it writes `TOKEN`, and 0 into `XID`.
     """
 
-    __slots__ = ("_at", "_pinned", "block", "buffer", "submission", "url", "words")
+    __slots__ = ("_at", "_pinned", "block", "buffer", "given", "submission", "url", "words")
 
     def __init__(self, engine: int, queue: int, method: bytes, block: bytes, flags: int) -> None:
         texts = method + block
@@ -42,6 +42,8 @@ class Template:
         self._at = start + len(texts)
         #: The URL that stands there.
         self.url = ""
+        #: That URL, if it was given as it stands there.
+        self.given: str | None = None
         at = address + start
         self.buffer[start : self._at] = texts
         REQUEST_SHORT.pack_into(

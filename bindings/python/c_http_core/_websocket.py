@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Callable, NamedTuple, TypedDict, Union
@@ -12,7 +11,7 @@ from . import _table as c
 from ._codes import ForkedError, ReadTimeout
 from ._config import Path, TimeoutTypes, TLSContext, Unset, nanoseconds
 from ._errors import HTTPStatusError, WebSocketClosed
-from ._exchange import Exchange, Record, Waiter
+from ._exchange import KeptExchange, Record, Waiter
 from ._failures import check
 from ._ffi import bytes_at, lib, pin
 from ._headers import HeaderTypes
@@ -20,6 +19,7 @@ from ._memory import give, take
 from ._records import POINTERS
 from ._request import Opening, ParamTypes
 from ._response import Response, copied
+from ._table import EV_WS_MESSAGE
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
@@ -33,6 +33,8 @@ __all__ = ["AsyncWebSocket", "Message", "WebSocket", "WebSocketExchange", "WebSo
 Message = Union[str, bytes]
 # Of an answer that is no WebSocket so much is read for its error.
 REFUSAL = 65536
+# A message of more bytes is pinned where it is, which costs more than to copy a short one.
+COPIED = 4096
 # Bytes of a ping of ours.
 PING_SIZE = 8
 # RFC 6455 section 7.4.1: the end in due form, or because somebody goes away.
@@ -130,14 +132,13 @@ class Crowd:
             waiter.wake()
 
 
-class WebSocketExchange(Exchange):
-    """The exchange of a WebSocket. Messages are kept as they came until somebody takes them, and so is their credit."""
+class WebSocketExchange(KeptExchange):
+    """The exchange of a WebSocket. Its news are messages."""
 
-    __slots__ = ("answered", "close_code", "close_reason", "crowd", "is_open", "late", "news", "subprotocol")
+    __slots__ = ("answered", "close_code", "close_reason", "crowd", "is_open", "late", "subprotocol")
 
     def __init__(self, engine: Engine, url: str) -> None:
-        super().__init__(engine, "GET", url, streaming=True)
-        self.news: deque[Record] = deque()
+        super().__init__(engine, "GET", url)
         self.is_open = False
         self.subprotocol: str | None = None
         #: Of the server's Close frame; None before it.
@@ -151,7 +152,7 @@ class WebSocketExchange(Exchange):
 
     def feed(self, record: Record) -> None:
         kind, _, arg, xid, _, error, _, data, length, obj, _ = record
-        if kind == c.EV_WS_MESSAGE:
+        if kind == EV_WS_MESSAGE:
             self.news.append(record)
         elif kind == c.EV_TIMER:
             # It is a timer's end, and not that of the exchange.
@@ -175,39 +176,21 @@ class WebSocketExchange(Exchange):
         else:
             super().feed(record)
 
-    def drop_pieces(self) -> None:
-        super().drop_pieces()
-        while self.news:
-            self._release(self.news.popleft()[9])
-
-    def __del__(self) -> None:
-        if self.news:
-            self.drop_pieces()
-        super().__del__()
-
 
 class Outgoing(NamedTuple):
     """A message as the library takes it."""
 
     opcode: int
-    address: int
-    length: int
-    #: What must live as long.
-    pinned: object
+    data: bytes | memoryview
 
     @classmethod
     def of(cls, message: str | Buffer) -> Outgoing:
         if isinstance(message, str):
-            opcode, data = c.WS_TEXT, memoryview(message.encode())
-        else:
-            try:
-                opcode, data = c.WS_BINARY, memoryview(message).cast("B")
-            except TypeError:
-                raise TypeError(f"a message is str or bytes, not {type(message).__name__}") from None
-        if not data.nbytes:
-            return cls(opcode, 0, 0, None)
-        address, pinned = pin(data)
-        return cls(opcode, address, data.nbytes, (pinned, data))
+            return cls(c.WS_TEXT, message.encode())
+        try:
+            return cls(c.WS_BINARY, memoryview(message).cast("B"))
+        except TypeError:
+            raise TypeError(f"a message is str or bytes, not {type(message).__name__}") from None
 
 
 Submit = Callable[[Opening, WebSocketOptions], WebSocketExchange]
@@ -281,9 +264,8 @@ class Socket:
             raise exchange.error or WebSocketClosed(c.WS_NO_STATUS, "")
         return False
 
-    def _next(self) -> Message | None:
+    def _next(self, exchange: WebSocketExchange) -> Message | None:
         """The next message that is there."""
-        exchange = self._there()
         if exchange.news:
             _, _, kind, _, _, _, _, data, length, obj, _ = exchange.news.popleft()
             whole = bytes_at(data, length) if length else b""
@@ -291,9 +273,8 @@ class Socket:
             return whole.decode() if kind == c.WS_TEXT else whole
         return None
 
-    def _check_open(self) -> WebSocketExchange:
+    def _check_open(self, exchange: WebSocketExchange) -> None:
         """Raise why nothing more comes, if that is so."""
-        exchange = self._there()
         if self._abandoned:
             raise WebSocketClosed(c.WS_NO_STATUS, "it was closed on our side")
         if exchange.done or exchange.close_code is not None:
@@ -302,11 +283,11 @@ class Socket:
             raise WebSocketClosed(
                 c.WS_NO_STATUS if exchange.close_code is None else exchange.close_code, exchange.close_reason
             )
-        return exchange
 
     def _sent(self, call: Callable[..., int], *arguments: int) -> bool:
         """Whether something was taken. False: there is no room for it now."""
-        exchange = self._check_open()
+        exchange = self._there()
+        self._check_open(exchange)
         engine = exchange.engine
         with engine.guard:
             code = c.E_NOT_FOUND if engine.closed else call(engine.engine, exchange.xid, *arguments)
@@ -353,7 +334,17 @@ class Socket:
 
     def _send(self, message: Outgoing) -> bool:
         """Whether there was room for a message."""
-        return self._sent(lib.ws_send, message.opcode, 0, message.address, message.length)
+        opcode, data = message
+        length = len(data)
+        if length > COPIED:
+            address, _pinned = pin(data)
+            return self._sent(lib.ws_send, opcode, 0, address, length)
+        scratch = take()
+        try:
+            scratch.buffer[:length] = data
+            return self._sent(lib.ws_send, opcode, 0, scratch.address, length)
+        finally:
+            give(scratch)
 
     def _drop_messages(self) -> None:
         self._there().drop_pieces()
@@ -407,11 +398,16 @@ class WebSocket(Socket):
         raises `WebSocketClosed`, or why the connection was lost.
         """
         exchange = self._there()
-        message = self._next()
-        if message is None:
+        message = self._next(exchange)
+        if timeout is None:
+            while message is None:
+                self._check_open(exchange)
+                self._wait(exchange)
+                message = self._next(exchange)
+        elif message is None:
             with Alarm(exchange, timeout) as alarm:
-                while (message := self._next()) is None:
-                    self._check_open()
+                while (message := self._next(exchange)) is None:
+                    self._check_open(exchange)
                     if alarm.has_rung():
                         raise ReadTimeout(f"{exchange.url}: no message came in time")
                     self._wait(exchange)
@@ -427,7 +423,7 @@ class WebSocket(Socket):
                 self._wait(exchange)
         with Alarm(exchange, timeout) as alarm:
             while exchange.answered < number:
-                self._check_open()
+                self._check_open(exchange)
                 if alarm.has_rung():
                     raise ReadTimeout(f"{exchange.url}: no pong came in time")
                 self._wait(exchange)
@@ -565,8 +561,8 @@ class AsyncWebSocket(Socket):
         raises `WebSocketClosed`, or why the connection was lost.
         """
         exchange, until = self._there(), deadline(timeout)
-        while (message := self._next()) is None:
-            self._check_open()
+        while (message := self._next(exchange)) is None:
+            self._check_open(exchange)
             if not await self._wait(exchange, until):
                 raise ReadTimeout(f"{exchange.url}: no message came in time")
         return message
@@ -580,7 +576,7 @@ class AsyncWebSocket(Socket):
             while not exchange.can_write and not exchange.done:
                 await self._wait(exchange)
         while exchange.answered < number:
-            self._check_open()
+            self._check_open(exchange)
             if not await self._wait(exchange, until):
                 raise ReadTimeout(f"{exchange.url}: no pong came in time")
         return monotonic() - begun

@@ -106,7 +106,7 @@ async def settled(backend: EpollNetworkBackend) -> None:
         await backend.sleep(0.001)
     stats = engine.stats()
     assert (stats["exchanges"], stats["connections"], stats["dials"], stats["waiting"]) == (0, 0, 0, 0)
-    assert engine.reader.busy is None
+    assert not engine.exchanges
 
 
 async def together(*coroutines: Any) -> None:

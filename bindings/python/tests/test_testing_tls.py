@@ -129,9 +129,9 @@ def test_many_at_once(network: MockNetwork) -> None:
 def test_wrong_arguments(network: MockNetwork) -> None:
     for wrong in ({"version": "SSLv3"}, {"alert": 0}, {"alert": 256}):
         with pytest.raises(ValueError):
-            network.tls(API, **wrong)  # type: ignore[arg-type]
+            network.tls(API, **wrong)
     with pytest.raises(ValueError, match="https://"):
         network.tls("http://api.test", expired=True)
     for refused in ({"cipher": "TLS_NULL_WITH_NULL_NULL"}, {"name": ""}, {"expired": True, "not_yet_valid": True}):
         with pytest.raises(errors.InvalidArgError, match="chttp_mock_tls"):
-            network.tls(API, **refused)  # type: ignore[arg-type]
+            network.tls(API, **refused)

@@ -56,9 +56,13 @@ def test_it_is_the_current_task_in_its_own_context(url: str, run: Callable[[Main
     run(main)
 
 
+# It works on while a test holds up the loop, so that answers gather.
+THREAD = {"io_threads": 1}
+
+
 def test_one_may_cancel_another_of_its_batch(url: str, run: Callable[[Main], None]) -> None:
     async def main() -> None:
-        async with AsyncClient(base_url=url) as client:
+        async with AsyncClient(base_url=url, options=THREAD) as client:
 
             async def ask(others: Callable[[], None]) -> int:
                 answer = await client.get("/")
@@ -81,7 +85,7 @@ def test_one_may_cancel_another_of_its_batch(url: str, run: Callable[[Main], Non
 
 def test_one_may_close_the_client_of_its_batch(url: str, run: Callable[[Main], None]) -> None:
     async def main() -> None:
-        client = AsyncClient(base_url=url)
+        client = AsyncClient(base_url=url, options=THREAD)
 
         async def ask() -> int:
             answer = await client.get("/")
@@ -103,7 +107,7 @@ def test_an_interrupt_in_one_loses_none_of_its_batch(url: str, run: Callable[[Ma
     ends: list[str] = []
 
     async def main() -> None:
-        async with AsyncClient(base_url=url) as client:
+        async with AsyncClient(base_url=url, options=THREAD) as client:
 
             async def ask(name: str) -> None:
                 try:

@@ -2,7 +2,10 @@
 
 Everything is a number to them: a pointer is an address, structs are packed into pinned memory by `struct`. That needs
 no C type, is the same for both back ends, and costs least of what was measured (a call with seven arguments by cffi:
-0.9 us, by ctypes 1.8 us; ctypes that keeps the GIL is no faster).
+0.9 us, by ctypes 1.8 us).
+
+Both give up the GIL for each call. Where threads wait for it that wakes one of them, most often for nothing, and costs
+two changes of thread. For those `held` has the short calls of each request, which keep it. It is by ctypes in any case.
 
 `C_HTTP_CORE_FFI` in the environment chooses the back end, `cffi` or `ctypes`; without it cffi is taken where it is
 installed. `CHTTPCORE_LIBRARY` names the library to load instead of the one that came with this package.
@@ -15,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Protocol
 
 from .._table import FUNCTIONS
+from ._ctypes import load_held
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["backend", "bytes_at", "lib", "pin", "text_at", "view"]
+__all__ = ["backend", "bytes_at", "held", "lib", "pin", "text_at", "view"]
 
 SONAME = "libchttpcore.so.0"
+# They never wait: what they lock is held for moments, and by nobody who wants the GIL.
+HELD = ("release", "submit_packed")
 
 
 class Backend(Protocol):
@@ -91,4 +97,5 @@ def load(backend: Backend, path: str) -> Library:
 
 backend: Backend = choose()
 lib = load(backend, locate())
+held = Library(load_held(locate(), HELD))
 pin, bytes_at, text_at, view = backend.pin, backend.bytes_at, backend.text_at, backend.view

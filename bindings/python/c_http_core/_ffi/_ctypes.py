@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._table import FUNCTIONS
@@ -22,17 +23,26 @@ TYPES: dict[str, Any] = {
 }
 
 
+def functions_of(library: ctypes.CDLL, names: Iterable[str]) -> dict[str, Callable[..., int]]:
+    functions = {}
+    for name in names:
+        result, arguments = FUNCTIONS[name]
+        function = getattr(library, f"chttp_{name}")
+        function.restype, function.argtypes = TYPES[result], [TYPES[letter] for letter in arguments]
+        functions[name] = function
+    return functions
+
+
+def load_held(path: str, names: tuple[str, ...]) -> dict[str, Callable[..., int]]:
+    """Functions that are called without giving up the GIL."""
+    return functions_of(ctypes.PyDLL(path), names)
+
+
 class CtypesBackend:
     name = "ctypes"
 
     def load(self, path: str) -> dict[str, Callable[..., int]]:
-        library = ctypes.CDLL(path)
-        functions = {}
-        for name, (result, arguments) in FUNCTIONS.items():
-            function = getattr(library, f"chttp_{name}")
-            function.restype, function.argtypes = TYPES[result], [TYPES[letter] for letter in arguments]
-            functions[name] = function
-        return functions
+        return functions_of(ctypes.CDLL(path), FUNCTIONS)
 
     def pin(self, buffer: Buffer) -> tuple[int, object]:
         window = memoryview(buffer)
