@@ -166,7 +166,9 @@ class EventExchange(KeptExchange):
 
     def feed(self, record: Record) -> None:
         kind = record[0]
-        if kind in (EV_SSE, c.EV_SSE_RECONNECT, c.EV_HEADERS):
+        if kind == EV_SSE:
+            self.news.append(record)
+        elif kind in (c.EV_SSE_RECONNECT, c.EV_HEADERS):
             self.news.append(record)
             if kind == c.EV_HEADERS:
                 self.refused = record[5]

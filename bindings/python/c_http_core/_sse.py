@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncEventStream", "EventStream", "Reconnect", "SSEOptions", "ServerSentEvent"]
 
+# A named tuple's own constructor is a function of Python's around this.
+new = tuple.__new__
 # `arg` of an event without a retry.
 NO_RETRY = 0xFFFFFFFF
 # Of an answer that is no stream of events so much is read for its error.
@@ -127,17 +129,20 @@ def subscription(options: SSEOptions) -> Subscription:
 
 def event_of(record: Record) -> ServerSentEvent:
     """The event that a record tells, and its credit back."""
-    retry, data, length, obj, aux = record[2], *record[7:11]
+    _, _, retry, _, _, _, _, data, length, obj, aux = record
     type_length, id_length = aux & 0xFFFF, aux >> 16 & 0xFFFF
     at = aux >> 32
     text = bytes_at(data, length + type_length)
     last_id = bytes_at(data + (at - (1 << 32) if at >> 31 else at), id_length) if id_length else b""
     lib.release(obj)
-    return ServerSentEvent(
-        text[length:].decode("utf-8", "replace") if type_length else "message",
-        text[:length].decode("utf-8", "replace"),
-        last_id.decode("utf-8", "replace"),
-        None if retry == NO_RETRY else retry,
+    return new(
+        ServerSentEvent,
+        (
+            text[length:].decode("utf-8", "replace") if type_length else "message",
+            (text[:length] if type_length else text).decode("utf-8", "replace"),
+            last_id.decode("utf-8", "replace"),
+            None if retry == NO_RETRY else retry,
+        ),
     )
 
 
