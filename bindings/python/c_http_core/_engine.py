@@ -169,9 +169,14 @@ class Engine:
             except BaseException:
                 self.give_up(exchange, POINTERS.unpack_from(scratch.buffer, record.size)[0])
                 raise
-        finally:
+            if upload is not None:
+                exchange.upload = upload
             give(scratch)
-        exchange.upload = upload
+        except BaseException:
+            # A signal's handler may have raised behind the submission, too.
+            if exchange.xid:
+                self.abandon(exchange)
+            raise
 
     def submit_plain(self, method: str, url: str, defaults: Defaults, collect: bool) -> Exchange | None:
         """The same for a request that is nothing but a method, a URL and fields: None if it is none of those that are

@@ -72,9 +72,17 @@ class SyncEngine(Engine):
         self.inboxes[exchange.token] = exchange.inbox = []
 
     def submit_plain(self, method: str, url: str, defaults: Defaults, collect: bool) -> Exchange | None:
-        # Other threads use the same templates.
-        with self.guard:
-            return Engine.submit_plain(self, method, url, defaults, collect)
+        exchange = None
+        try:
+            # Other threads use the same templates.
+            with self.guard:
+                exchange = Engine.submit_plain(self, method, url, defaults, collect)
+        except BaseException:
+            # The end of the `with` statement is a call, in which a signal's handler may raise.
+            if exchange is not None:
+                self.abandon(exchange)
+            raise
+        return exchange
 
     def forget(self, token: int) -> None:
         self.inboxes.pop(token, None)
