@@ -214,7 +214,8 @@ static void open_engine(void) {
     code = chttp_queue_new(engine, &queue);
     if (code < 0) die("queue", code);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event ev = {.events = EPOLLIN};
+    /* The descriptor of a queue allows it, and a level would be looked at once more before each sleep. */
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, chttp_queue_fd(queue), &ev)) exit(1);
 }
 

@@ -24,6 +24,8 @@ has python3 || need python3
 has nginx || [ -x /usr/sbin/nginx ] || need nginx-light
 has nghttpd || need nghttp2-server
 has openssl || need openssl
+has node || need nodejs
+has npm || need npm
 
 # The event loops of examples/loops.
 if has pkg-config; then

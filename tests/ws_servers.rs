@@ -1,5 +1,5 @@
 //! WebSockets to servers that others have written, in both drives, plain and compressed: `websockets`, `picows` and hypercorn in
-//! Python, and tungstenite; over HTTP/2 hypercorn.
+//! Python, `ws` in JavaScript, and tungstenite; over HTTP/2 hypercorn.
 
 mod real_support;
 #[allow(dead_code)] // Shared with other test binaries.
@@ -18,25 +18,48 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use support::{built, root, succeed};
 
-/// A server in Python; it ends when this is dropped.
-struct Python {
+/// The package of npm's, and its version.
+const NODE_WS: &str = "ws@8.23.0";
+
+/// A program that serves; it ends when this is dropped.
+struct Server {
     child: Child,
     port: u16,
 }
 
-impl Python {
-    fn start(kind: &str) -> Python {
+impl Server {
+    fn python(kind: &str) -> Server {
         succeed(Command::new("tests/python.sh").arg("venv").current_dir(root()));
         let mut command = Command::new(built().join("venv/bin/python"));
-        command.arg("tests/ws_servers/serve.py").arg(kind).current_dir(root());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it was made above");
+        Server::start(command.arg("tests/ws_servers/serve.py").arg(kind))
+    }
+
+    fn node() -> Server {
+        let place = built().join("node");
+        let stamp = place.join(NODE_WS);
+        if !stamp.exists() {
+            std::fs::create_dir_all(&place).expect("a directory");
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix"])
+                .arg(&place)
+                .arg(NODE_WS);
+            succeed(&mut npm);
+            std::fs::write(&stamp, "").expect("a file");
+        }
+        let mut command = Command::new("node");
+        Server::start(command.arg("tests/ws_servers/serve.js").env("NODE_PATH", place.join("node_modules")))
+    }
+
+    fn start(command: &mut Command) -> Server {
+        command.current_dir(root()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it is there");
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().expect("piped")).read_line(&mut line).expect("a line");
-        Python { child, port: line.trim().parse().expect("a port") }
+        Server { child, port: line.trim().parse().expect("a port") }
     }
 }
 
-impl Drop for Python {
+impl Drop for Server {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         self.child.wait().expect("it ends with its input");
@@ -177,7 +200,7 @@ const DEFLATE: [u32; 3] = [
 
 #[test]
 fn websockets_of_python() {
-    let server = Python::start("websockets");
+    let server = Server::python("websockets");
     for drive in DRIVES {
         converse(server.port, drive, 0, false);
         DEFLATE.iter().for_each(|&flags| converse(server.port, drive, flags, true));
@@ -186,7 +209,7 @@ fn websockets_of_python() {
 
 #[test]
 fn picows() {
-    let server = Python::start("picows");
+    let server = Server::python("picows");
     for drive in DRIVES {
         converse(server.port, drive, 0, false);
         // It knows no compression, which is no error.
@@ -195,8 +218,17 @@ fn picows() {
 }
 
 #[test]
+fn ws_of_node() {
+    let server = Server::node();
+    for drive in DRIVES {
+        converse(server.port, drive, 0, false);
+        DEFLATE.iter().for_each(|&flags| converse(server.port, drive, flags, true));
+    }
+}
+
+#[test]
 fn hypercorn_over_both_versions() {
-    let server = Python::start("hypercorn");
+    let server = Server::python("hypercorn");
     for drive in DRIVES {
         for version in [0, CHTTP_REQ_HTTP2] {
             converse_over(version, server.port, drive, 0, false);

@@ -511,10 +511,14 @@ pub(super) fn hand_over<B: Backend>(
     }
     // On a connection of its own only the socket limits it, and what is too much is for the protocol to refuse.
     let is_shared = io.conn(conn).is_some_and(|c| c.is_shared());
-    let mut room = u64::MAX;
-    if is_shared && has_more(exchange) {
-        io.want_room(conn, stream, true);
+    let (more, mut room) = (has_more(exchange), u64::MAX);
+    if is_shared {
+        io.want_room(conn, stream, more);
         room = io.body_room(conn, stream);
+    }
+    // A frame of a WebSocket may have left from where it stood.
+    if !more {
+        return Ok(());
     }
     let upload = &mut exchange.upload;
     match &upload.source {

@@ -30,6 +30,10 @@ impl Utf8 {
                 Err(_) => return Err(Rule::Utf8),
             }
         }
+        // Most text is, and is looked at many bytes at a time then.
+        if rest.is_ascii() {
+            return Ok(());
+        }
         match std::str::from_utf8(rest) {
             Ok(_) => Ok(()),
             Err(error) if error.error_len().is_none() => {
