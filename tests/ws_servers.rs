@@ -141,8 +141,6 @@ fn converse_over(version: u32, port: u16, drive: Drive, flags: u32, deflates: bo
     let mut settings: chttp_websocket = unsafe { std::mem::zeroed() };
     settings.size = size_of::<chttp_websocket>() as u32;
     settings.flags = flags | CHTTP_WS_CONTROL;
-    // hypercorn leaves streams of HTTP/2 open.
-    settings.close_timeout_ns = if version == 0 { 0 } else { 100_000_000 };
     let mut request = Request::get(format!("ws://127.0.0.1:{port}/"));
     request.raw.flags = CHTTP_REQ_WEBSOCKET | version;
     request.raw.websocket = &raw const settings;

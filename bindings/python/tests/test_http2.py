@@ -125,8 +125,8 @@ def test_websockets(server: HTTP2Server, tls_servers: TLSServers) -> None:
         assert client.get(server.secure).http_version == "HTTP/2"
         url = server.secure.replace("https", "wss")
         with (
-            client.websocket(url, http2=True, close_timeout=0.1) as one,
-            client.websocket(url, http2=True, close_timeout=0.1) as two,
+            client.websocket(url, http2=True) as one,
+            client.websocket(url, http2=True) as two,
         ):
             for there in (one, two, one):
                 there.send("text \u20ac")
