@@ -56,7 +56,7 @@ static const struct hostile {
     {"flood of GOAWAY", CHTTP_E_H2_FLOOD, 1},
     {"flood of CONTINUATION", CHTTP_E_H2_FLOOD, 1},
     {"flood of 1xx", CHTTP_E_TOO_MANY_INFORMATIONAL, 0},
-    {"bomb of fields", CHTTP_E_H2_MESSAGE, 0},
+    {"bomb of fields", CHTTP_E_TOO_MANY_FIELDS, 0},
     {"bomb of references", CHTTP_E_H2_FLOOD, 1},
     {"index that is none", CHTTP_E_H2_PROTOCOL, 1},
     {"table over its limit", CHTTP_E_H2_PROTOCOL, 1},

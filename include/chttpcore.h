@@ -443,7 +443,7 @@
 #define CHTTP_E_H2_STREAM_RESET -641
 
 /**
- * A message breaks the rules of HTTP/2, or its head is far over its limit: the stream was reset (RFC 9113 section 8.1.1).
+ * A message breaks the rules of HTTP/2: the stream was reset (RFC 9113 section 8.1.1).
  */
 #define CHTTP_E_H2_MESSAGE -642
 

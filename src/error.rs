@@ -221,7 +221,7 @@ pub const CHTTP_E_TRUNCATED_TRAILERS: i32 = -627;
 pub const CHTTP_E_BODY_LENGTH: i32 = -628;
 /// The peer reset the stream; native is its error code (RFC 9113 section 7).
 pub const CHTTP_E_H2_STREAM_RESET: i32 = -641;
-/// A message breaks the rules of HTTP/2, or its head is far over its limit: the stream was reset (RFC 9113 section 8.1.1).
+/// A message breaks the rules of HTTP/2: the stream was reset (RFC 9113 section 8.1.1).
 pub const CHTTP_E_H2_MESSAGE: i32 = -642;
 /// Frames, field compression or flow control break the rules of HTTP/2: the connection was closed (RFC 9113 section 5.4.1).
 pub const CHTTP_E_H2_PROTOCOL: i32 = -643;
@@ -437,7 +437,7 @@ pub const TABLE: &[Row] = &[
     row!(CHTTP_E_TRUNCATED_TRAILERS, c"the peer closed inside the trailer section"),
     row!(CHTTP_E_BODY_LENGTH, c"the request body has not the length that was announced"),
     row!(CHTTP_E_H2_STREAM_RESET, c"the peer reset the stream"),
-    row!(CHTTP_E_H2_MESSAGE, c"a message breaks the rules of HTTP/2, or its head is far over its limit"),
+    row!(CHTTP_E_H2_MESSAGE, c"a message breaks the rules of HTTP/2"),
     row!(CHTTP_E_H2_PROTOCOL, c"frames, field compression or flow control break the rules of HTTP/2"),
     row!(CHTTP_E_H2_FLOOD, c"the peer sends too many frames that carry nothing"),
     row!(CHTTP_E_H2_NOT_SPOKEN, c"HTTP/2 was demanded, and the peer does not speak it"),

@@ -12,7 +12,9 @@ use chttpcore::net::backend::Address;
 use chttpcore::net::backend::mock::{MockNet, Script};
 use chttpcore::pool::{Bind, OriginKey};
 use chttpcore::proto::h1::encode::{Spec, encode};
+use chttpcore::proto::h2::H2;
 use chttpcore::proto::url::Url;
+use chttpcore::proto::{Data, Fault, Fields, Follows, Head, Out, Protocol, Sink, StreamKey, Tick};
 use chttpcore::queue::event::flag;
 use parking_lot::{Mutex, MutexGuard};
 use real_support::client::DRIVES;
@@ -20,6 +22,7 @@ use real_support::{Client, Drive, Nginx, Request};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const CONNECTIONS: usize = 64;
@@ -172,6 +175,66 @@ fn request(
         websocket: None,
         sse: None,
     })
+}
+
+/// It takes everything, and counts what ended.
+struct Ends(usize);
+
+impl Sink for Ends {
+    fn informational(&mut self, _: StreamKey, _: &Head<'_>) {}
+    fn head(&mut self, _: StreamKey, head: &Head<'_>, _: Follows) {
+        assert_eq!((head.status, head.fields.first(b"server")), (200, Some(&b"hand"[..])));
+    }
+    fn credit(&mut self, _: StreamKey) -> u64 {
+        u64::MAX
+    }
+    fn data(&mut self, _: StreamKey, data: Data) {
+        assert_eq!(data.len(), 5);
+    }
+    fn trailers(&mut self, _: StreamKey, _: Fields<'_>) {}
+    fn end(&mut self, _: StreamKey) {
+        self.0 += 1;
+    }
+    fn failed(&mut self, _: StreamKey, why: Fault) {
+        panic!("{why:?}");
+    }
+    fn writable(&mut self, _: StreamKey) {}
+}
+
+#[test]
+fn warm_requests_over_http2_allocate_nothing() {
+    let _alone = alone();
+    let url = Url::parse(b"http://127.0.0.1/small").expect("a URL");
+    let head = encode(&Spec::new(b"GET", &url), [(&b"Accept"[..], &b"*/*"[..])]).expect("a valid head");
+    let (mut h2, mut out, mut sink) = (H2::new(Arc::default(), None), Out::new(), Ends(0));
+    let hello = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let mut id = 1_u32;
+    for round in 0..1_100 {
+        let mut input = if round == 0 { hello.to_vec() } else { Vec::new() };
+        for stream in (id..).step_by(2).take(8).map(u32::to_be_bytes) {
+            input.extend([0, 0, 12, 1, 4]);
+            input.extend(stream);
+            // :status 200, and `server` by its number in the static table.
+            input.extend(b"\x88\x0f\x27\x04hand\x0f\x0d\x01");
+            input.push(b'5');
+            input.extend([0, 0, 5, 0, 1]);
+            input.extend(stream);
+            input.extend(b"small");
+        }
+        id += 16;
+        ARMED.set(round >= 1_000);
+        for _ in 0..8 {
+            h2.open(Tick(round), &head.request(), &mut out).expect("it is open");
+        }
+        h2.recv(Tick(round), &[], &mut sink, &mut out).expect("nothing is wrong");
+        assert!(!out.is_empty());
+        out.clear();
+        h2.recv(Tick(round), &input, &mut sink, &mut out).expect("nothing is wrong");
+        out.clear();
+        ARMED.set(false);
+    }
+    assert_eq!(sink.0, 8 * 1_100);
+    assert_none("HTTP/2");
 }
 
 fn nginx() -> Nginx {

@@ -257,7 +257,7 @@ fn limits_of_heads_name_themselves() {
     stream_fails("a long line", long(1, 110_000), e::CHTTP_E_LINE_TOO_LONG);
     stream_fails("a large head", long(8, 50_000), e::CHTTP_E_HEAD_TOO_LARGE);
     stream_fails("many fields", long(5_500, 1), e::CHTTP_E_TOO_MANY_FIELDS);
-    stream_fails("a much larger head", long(13, 50_000), e::CHTTP_E_H2_MESSAGE);
+    stream_fails("a much larger head", long(13, 50_000), e::CHTTP_E_HEAD_TOO_LARGE);
     // An entry of 4 KB in the table, and 12,000 references to it.
     let entry = [
         &[0x88, 0x40, 1, b'a', 0x7f, 0x80 | ((3900 - 127) % 128) as u8, ((3900 - 127) / 128) as u8][..],
@@ -326,7 +326,7 @@ fn frames_against_the_rules_end_the_connection() {
             PROTOCOL_ERROR,
         ),
         ("CONTINUATION of nothing", frame(CONTINUATION, END_HEADERS, 1, b""), PROTOCOL_ERROR),
-        ("a short PING", frame(PING, 0, 0, &[0; 7]), PROTOCOL_ERROR),
+        ("a short PING", frame(PING, 0, 0, &[0; 7]), FRAME_SIZE_ERROR),
         ("SETTINGS of a stream", frame(SETTINGS, 0, 1, &[]), PROTOCOL_ERROR),
         ("a table index that is none", frame(HEADERS, 5, 1, &[0xff, 0xff, 0xff, 0x0f]), COMPRESSION_ERROR),
         ("a number without an end", frame(HEADERS, 5, 1, &[0xff; 40]), COMPRESSION_ERROR),

@@ -13,6 +13,8 @@ use std::sync::Arc;
 struct Stories {
     of: BTreeMap<u32, Vec<u8>>,
     over: BTreeMap<u32, bool>,
+    /// What is being fed.
+    input: Vec<u8>,
 }
 
 impl Stories {
@@ -55,10 +57,11 @@ impl Sink for Stories {
     }
 
     fn data(&mut self, s: StreamKey, data: Data) {
-        match data {
-            Data::Owned(bytes) => self.tell(s, 0).extend_from_slice(&bytes),
-            Data::Input(_) => unreachable!("HTTP/2 owns its data"),
-        }
+        let bytes = match data {
+            Data::Owned(bytes) => bytes.to_vec(),
+            Data::Input(range) => self.input[range].to_vec(),
+        };
+        self.tell(s, 0).extend_from_slice(&bytes);
     }
 
     fn trailers(&mut self, s: StreamKey, fields: Fields<'_>) {
@@ -98,8 +101,10 @@ pub fn run_pieces(flags: u8, pieces: &[&[u8]]) -> Outcome {
     }
     let hello: &[u8] = if flags & 1 == 0 { &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 1] } else { &[] };
     for piece in std::iter::once(&hello).chain(pieces) {
-        if let Err(fault) = h2.recv(Tick(0), piece, &mut stories, &mut out) {
-            return (stories.of, Some(fault));
+        stories.input = piece.to_vec();
+        match h2.recv(Tick(0), piece, &mut stories, &mut out) {
+            Ok(used) => assert_eq!(used, piece.len(), "it takes all"),
+            Err(fault) => return (stories.of, Some(fault)),
         }
         for turn in 0.. {
             if !h2.unsaid() {

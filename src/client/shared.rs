@@ -235,7 +235,7 @@ impl Client {
     /// Everything that was written is out: account for it, and hand over more.
     pub(super) fn flushed_shared<B: Backend>(&mut self, io: &mut Io<B>, id: ConnId) {
         let now = io.now();
-        if io.conn(id).is_none_or(|c| c.unsent() > 0 || c.sending_failed()) {
+        if io.conn(id).is_none_or(|c| c.unsent() > 0 || c.sending_failed() || !c.is_spoken()) {
             return;
         }
         let Some(lanes) = self.lanes.get_mut(id.slot as usize).filter(|l| !l.senders.is_empty()) else { return };

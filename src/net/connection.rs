@@ -197,6 +197,11 @@ impl<S: Copy> Conn<S> {
         self.proto.is_shared()
     }
 
+    /// Everything that was handed over has left the protocol.
+    pub fn is_spoken(&self) -> bool {
+        !self.proto.unsaid()
+    }
+
     /// Requests that could be opened now, beside those that are.
     pub fn capacity(&self) -> u32 {
         self.proto.capacity()
@@ -205,6 +210,7 @@ impl<S: Copy> Conn<S> {
     /// Nothing that waits to be sent is read from memory which is not ours any more: bytes between the two addresses are
     /// copied.
     pub(super) fn disown(&mut self, of: &std::ops::Range<*const u8>) {
+        self.proto.disown(of);
         let waiting = self.pending.iter_mut().chain(self.tls.iter_mut().filter_map(|tls| tls.unsealed_mut()));
         for segment in waiting.flat_map(|pending| &mut pending.segments) {
             if of.contains(&segment.as_ptr()) {

@@ -6,6 +6,7 @@ use crate::proto::h2::H2;
 use crate::proto::raw::Raw;
 use crate::proto::{Eof, Fault, Out, Protocol, RequestRef, Sink, StreamKey, Tick};
 use bytes::Bytes;
+use std::ops::Range;
 
 #[derive(Debug)]
 pub enum Spoken {
@@ -90,6 +91,13 @@ impl Spoken {
     pub fn goodbye(&mut self, out: &mut Out) {
         if let Spoken::H2(h2) = self {
             h2.goodbye(out);
+        }
+    }
+
+    /// What is to be sent of a body between these addresses is copied: that memory is not ours any more.
+    pub fn disown(&mut self, of: &Range<*const u8>) {
+        if let Spoken::H2(h2) = self {
+            h2.disown(of);
         }
     }
 

@@ -66,7 +66,7 @@ pub enum Fault {
     Unprocessed(u32),
     /// The peer ended the connection, and named an error.
     GoneAway(u32),
-    /// A message breaks the rules of section 8, or its field section is far over its limit: we reset the stream.
+    /// A message, or another frame of a stream, breaks the rules: we reset the stream.
     Message(u32),
     /// Frames, field compression or flow control break the rules: we ended the connection.
     Frame(u32),

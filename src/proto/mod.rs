@@ -133,7 +133,7 @@ pub enum Eof {
 pub enum Data {
     /// A range of the input that is being fed to `Protocol::recv`, so that it reaches the application without a copy.
     Input(Range<usize>),
-    /// Bytes that the protocol owns (HTTP/2 DATA out of the `h2` crate).
+    /// Bytes that the protocol owns: what it held back for want of credit.
     Owned(Bytes),
 }
 

@@ -28,6 +28,7 @@ pub const INITIAL_WINDOW_SIZE: u16 = 4;
 /// Codes of RFC 9113 section 7.
 pub const PROTOCOL_ERROR: u32 = 1;
 pub const INTERNAL_ERROR: u32 = 2;
+pub const FRAME_SIZE_ERROR: u32 = 6;
 pub const REFUSED_STREAM: u32 = 7;
 pub const CANCEL: u32 = 8;
 pub const COMPRESSION_ERROR: u32 = 9;

@@ -657,8 +657,7 @@ class H2StreamResetError(RemoteProtocolError):
 
 
 class H2MessageError(RemoteProtocolError):
-    """A message breaks the rules of HTTP/2, or its head is far over its limit: the stream was reset (RFC 9113
-    section 8.1.1)."""
+    """A message breaks the rules of HTTP/2: the stream was reset (RFC 9113 section 8.1.1)."""
 
     code = -642
     name = "CHTTP_E_H2_MESSAGE"

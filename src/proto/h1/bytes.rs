@@ -17,6 +17,11 @@ pub fn all_token(bytes: &[u8]) -> bool {
     bytes.iter().fold(TOKEN, |all, &b| all & CLASS[b as usize]) != 0
 }
 
+/// Whether all are `tchar` and none is an upper-case letter, as in the names of fields in HTTP/2.
+pub fn all_lower(bytes: &[u8]) -> bool {
+    bytes.iter().fold(LOWER, |all, &b| all & CLASS[b as usize]) != 0
+}
+
 /// Whether all may stand in a field value or a reason phrase.
 pub fn all_text(bytes: &[u8]) -> bool {
     let (blocks, tail) = bytes.as_chunks::<16>();
@@ -77,6 +82,7 @@ pub fn find_lf(bytes: &[u8]) -> Option<usize> {
 
 const TOKEN: u8 = 1;
 const TEXT: u8 = 2;
+const LOWER: u8 = 4;
 
 const CLASS: [u8; 256] = {
     let mut table = [0; 256];
@@ -86,6 +92,9 @@ const CLASS: [u8; 256] = {
         if byte.is_ascii_alphanumeric() {
             table[b] |= TOKEN;
         }
+        if byte.is_ascii_digit() || byte.is_ascii_lowercase() {
+            table[b] |= LOWER;
+        }
         if byte == b'\t' || (byte >= b' ' && byte != 0x7f) {
             table[b] |= TEXT;
         }
@@ -94,7 +103,7 @@ const CLASS: [u8; 256] = {
     let marks = b"!#$%&'*+-.^_`|~";
     let mut i = 0;
     while i < marks.len() {
-        table[marks[i] as usize] |= TOKEN;
+        table[marks[i] as usize] |= TOKEN | LOWER;
         i += 1;
     }
     table
@@ -129,14 +138,14 @@ mod tests {
                     let mut bytes = vec![b'a'; len];
                     bytes[at] = b;
                     assert_eq!(
-                        (all_token(&bytes), all_text(&bytes)),
-                        (is_token(b), is_text(b)),
+                        (all_token(&bytes), all_lower(&bytes), all_text(&bytes)),
+                        (is_token(b), is_token(b) && !b.is_ascii_uppercase(), is_text(b)),
                         "{b} at {at} of {len}"
                     );
                 }
             }
         }
-        assert!(all_token(b"") && all_text(b""));
+        assert!(all_token(b"") && all_lower(b"") && all_text(b""));
     }
 
     #[test]

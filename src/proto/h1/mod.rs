@@ -16,7 +16,7 @@
 pub(super) mod bytes;
 mod chunked;
 pub mod encode;
-mod framing;
+pub(super) mod framing;
 mod head;
 mod invalid;
 

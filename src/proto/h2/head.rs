@@ -1,130 +1,228 @@
-//! Heads on their way between this library's form and that of the `http` crate.
+//! What the heads and trailers of HTTP say in HTTP/2: requests on their way out, and the rules for what comes in.
 //!
-//! RFC 9113 sections 8.2 (names in lower case, no fields of the connection), 8.2.3 (cookies may be split), 8.3 (pseudo-header
-//! fields), 8.5 (CONNECT); RFC 7541 section 7.1.3 (what is never indexed).
+//! RFC 9113 sections 8.1.1 (malformed messages), 8.2 (names in lower case, no fields of the connection), 8.2.3 (cookies may
+//! be split), 8.3 (pseudo-header fields), 8.5 (CONNECT); RFC 7541 section 7.1.3 (what is never indexed).
 
-use super::Limits;
-use crate::proto::{Fault, Field, Fields, Head, RequestRef, Version};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header, uri};
-
-/// Fields of the connection, and those that pseudo-header fields say.
-const LEFT_OUT: [&[u8]; 6] =
-    [b"host", b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
+use super::hpack::Index;
+use crate::proto::h1::bytes::{all_lower, all_text, eq_lower, trim};
+use crate::proto::h1::framing::content_length;
+use crate::proto::{Field, Fields, RequestRef};
+use std::borrow::Cow;
 
 /// Cookies shorter than this could be guessed byte by byte from what an index makes of them.
 const SHORT_COOKIE: usize = 20;
 
-/// The request as the `h2` crate takes it. Fields of the connection were meant for HTTP/1.1, and have no place here.
-pub fn request(request: &RequestRef<'_>, is_connect: bool) -> Option<Request<()>> {
-    let mut target = uri::Parts::default();
-    // CONNECT is to its target, whoever is asked (RFC 9113 section 8.5).
-    let is_plain_connect = is_connect && request.protocol.is_none();
-    let authority = if is_plain_connect { request.target } else { request.authority };
-    target.authority = Some(uri::Authority::try_from(authority).ok()?);
-    if !is_plain_connect {
-        target.scheme = Some(uri::Scheme::try_from(request.scheme).ok()?);
-        target.path_and_query = Some(path(request)?);
-    }
-    let mut head = Request::new(());
-    *head.method_mut() = Method::from_bytes(request.method).ok()?;
-    *head.uri_mut() = Uri::from_parts(target).ok()?;
-    *head.version_mut() = http::Version::HTTP_2;
-    if let Some(protocol) = request.protocol {
-        head.extensions_mut().insert(::h2::ext::Protocol::from(protocol));
-    }
-    let fields = head.headers_mut();
-    // `Host` is among them, and always left out.
-    fields.reserve(request.fields.table.len().saturating_sub(1));
-    for (name, value) in request.fields.iter() {
-        append(fields, name, value)?;
-    }
-    Some(head)
+/// What of a request decides what its answer means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    Plain,
+    Head,
+    Connect,
 }
 
-/// The path of the request-target. An absolute-form has one behind its authority.
-fn path(request: &RequestRef<'_>) -> Option<uri::PathAndQuery> {
-    let target = request.target;
+/// The pseudo-fields of a request.
+#[derive(Debug)]
+pub struct Target<'a> {
+    authority: &'a [u8],
+    /// A plain CONNECT has neither, as it is to its target, whoever is asked (section 8.5).
+    scheme_and_path: Option<(&'a [u8], Cow<'a, [u8]>)>,
+}
+
+/// Where a request goes; `None` if HTTP/2 has no way to say it.
+pub fn target<'a>(request: &RequestRef<'a>) -> Option<Target<'a>> {
+    let is_plain_connect = request.method == b"CONNECT" && request.protocol.is_none();
+    let authority = if is_plain_connect { request.target } else { request.authority };
+    let is_good = |b: &u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'?' | b'#' | b'\\');
+    if authority.is_empty() || !authority.iter().all(is_good) {
+        return None;
+    }
+    let scheme_and_path = if is_plain_connect { None } else { Some((request.scheme, path(request.target)?)) };
+    Some(Target { authority, scheme_and_path })
+}
+
+/// The path of a request-target. An absolute-form has one behind its authority.
+fn path(target: &[u8]) -> Option<Cow<'_, [u8]>> {
     if target.first() == Some(&b'/') || target == b"*" {
-        return uri::PathAndQuery::try_from(target).ok();
+        return Some(Cow::Borrowed(target));
     }
     let behind = target.windows(3).position(|w| w == b"://").map(|at| &target[at + 3..])?;
     let at = behind.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(behind.len());
-    match &behind[at..] {
-        [] => Some(uri::PathAndQuery::from_static("/")),
-        [b'?', ..] => uri::PathAndQuery::try_from([b"/", &behind[at..]].concat()).ok(),
-        path => uri::PathAndQuery::try_from(path).ok(),
+    Some(match &behind[at..] {
+        [] => Cow::Borrowed(b"/"),
+        query @ [b'?', ..] => Cow::Owned([b"/", query].concat()),
+        path => Cow::Borrowed(path),
+    })
+}
+
+/// The field section of a request. Fields of the connection were meant for HTTP/1.1, and have no place here.
+pub fn write(request: &RequestRef<'_>, target: &Target<'_>, put: &mut impl FnMut(&[u8], &[u8], Index)) {
+    put(b":method", request.method, Index::Yes);
+    if let Some((scheme, path)) = &target.scheme_and_path {
+        put(b":scheme", scheme, Index::Yes);
+        put(b":authority", target.authority, Index::Yes);
+        put(b":path", path, Index::Again);
+    } else {
+        put(b":authority", target.authority, Index::Yes);
+    }
+    if let Some(protocol) = request.protocol {
+        put(b":protocol", protocol.as_bytes(), Index::Yes);
+    }
+    for (name, value) in request.fields.iter() {
+        write_field(name, value, put);
     }
 }
 
-fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
-    // Their lengths settle most.
-    if matches!(name.len(), 4 | 7 | 10 | 16 | 17) && LEFT_OUT.iter().any(|left_out| name.eq_ignore_ascii_case(left_out))
-    {
-        return Some(());
-    }
-    let name = HeaderName::from_bytes(name).ok()?;
-    if name == header::COOKIE {
-        for crumb in value.split(|&b| b == b';').map(<[u8]>::trim_ascii).filter(|crumb| !crumb.is_empty()) {
-            let mut value = HeaderValue::from_bytes(crumb).ok()?;
-            value.set_sensitive(crumb.len() < SHORT_COOKIE);
-            fields.append(header::COOKIE, value);
-        }
-        return Some(());
-    }
-    if name == header::TE && !value.eq_ignore_ascii_case(b"trailers") {
-        // The only coding of the transfer that may be named here.
-        return Some(());
-    }
-    let mut value = HeaderValue::from_bytes(value).ok()?;
-    value.set_sensitive(name == header::AUTHORIZATION || name == header::PROXY_AUTHORIZATION);
-    fields.append(name, value);
-    Some(())
-}
-
-/// A trailer section out of `Name: value\r\n` lines.
-pub fn trailers(block: &[u8]) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::new();
+/// The field section of trailers, out of `Name: value\r\n` lines.
+pub fn write_trailers(block: &[u8], put: &mut impl FnMut(&[u8], &[u8], Index)) {
     for line in block.split(|&b| b == b'\n').filter_map(|line| line.strip_suffix(b"\r")) {
-        let colon = line.iter().position(|&b| b == b':')?;
-        append(&mut fields, &line[..colon], line[colon + 1..].trim_ascii())?;
+        if let Some(colon) = line.iter().position(|&b| b == b':') {
+            write_field(&line[..colon], trim(&line[colon + 1..]), put);
+        }
     }
-    Some(fields)
 }
 
-/// A header map as the bytes and the table that a sink is shown. The order of different names is not that of the wire: the
-/// map does not keep it.
-#[derive(Debug, Default)]
-pub struct Flat {
-    bytes: Vec<u8>,
-    table: Vec<Field>,
+fn write_field(name: &[u8], value: &[u8], put: &mut impl FnMut(&[u8], &[u8], Index)) {
+    let index = match name.len() {
+        2 if eq_lower(name, b"te") && !value.eq_ignore_ascii_case(b"trailers") => return,
+        4 if eq_lower(name, b"host") => return,
+        6 if eq_lower(name, b"cookie") => return write_cookies(name, value, put),
+        7 if eq_lower(name, b"upgrade") => return,
+        10 if eq_lower(name, b"connection") || eq_lower(name, b"keep-alive") => return,
+        13 if eq_lower(name, b"authorization") => Index::Never,
+        16 if eq_lower(name, b"proxy-connection") => return,
+        17 if eq_lower(name, b"transfer-encoding") => return,
+        19 if eq_lower(name, b"proxy-authorization") => Index::Never,
+        _ => Index::Again,
+    };
+    put(name, value, index);
 }
 
-impl Flat {
-    pub fn fields(&mut self, map: &HeaderMap, limits: &Limits) -> Result<Fields<'_>, Fault> {
-        self.bytes.clear();
-        self.table.clear();
-        if map.len() > limits.fields_max as usize {
-            return Err(Fault::TooManyFields);
+fn write_cookies(name: &[u8], value: &[u8], put: &mut impl FnMut(&[u8], &[u8], Index)) {
+    for crumb in value.split(|&b| b == b';').map(trim).filter(|crumb| !crumb.is_empty()) {
+        put(name, crumb, if crumb.len() < SHORT_COOKIE { Index::Never } else { Index::Again });
+    }
+}
+
+/// The head of an answer, as far as it is known here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub length: Option<u64>,
+}
+
+/// Read the head of an answer: `:status` and nothing else of its kind, before all others. `None` if it is malformed.
+pub fn answer(fields: Fields<'_>) -> Option<Answer> {
+    let (first, others) = fields.table.split_first()?;
+    if first.name(fields.bytes) != b":status" {
+        return None;
+    }
+    let status = match first.value(fields.bytes) {
+        &[a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
         }
-        for (name, value) in map {
-            let name_at = self.bytes.len() as u32;
-            self.bytes.extend_from_slice(name.as_str().as_bytes());
-            let value_at = self.bytes.len() as u32;
-            self.bytes.extend_from_slice(value.as_bytes());
-            let (name_len, value_len) = (value_at - name_at, self.bytes.len() as u32 - value_at);
-            if name_len + value_len > limits.line_max {
-                return Err(Fault::LineTooLong);
-            }
-            self.table.push(Field { name: name_at, name_len, value: value_at, value_len });
+        _ => return None,
+    };
+    Some(Answer { status, length: check(fields.bytes, others)? })
+}
+
+/// Whether a trailer section is well-formed.
+pub fn are_trailers(fields: Fields<'_>) -> bool {
+    check(fields.bytes, fields.table).is_some()
+}
+
+/// Names and values are such as may be, and no field is one of the connection. What they say of the length.
+fn check(bytes: &[u8], table: &[Field]) -> Option<Option<u64>> {
+    let mut length = None;
+    for field in table {
+        let (name, value) = (field.name(bytes), field.value(bytes));
+        if name.is_empty() || !all_lower(name) || !all_text(value) {
+            return None;
         }
-        // As the other side counts (RFC 9113 section 6.5.2).
-        if self.bytes.len() + 32 * self.table.len() > limits.head_max as usize {
-            return Err(Fault::HeadTooLarge);
+        // The length is compared first: most fields are settled by it.
+        match name.len() {
+            2 if name == b"te" && value != b"trailers" => return None,
+            7 if name == b"upgrade" => return None,
+            10 if name == b"connection" || name == b"keep-alive" => return None,
+            14 if name == b"content-length" => length = Some(content_length(length, value).ok()?),
+            16 if name == b"proxy-connection" => return None,
+            17 if name == b"transfer-encoding" => return None,
+            _ => {}
         }
-        Ok(Fields { bytes: &self.bytes, table: &self.table })
+    }
+    Some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &[(&str, &str)]) -> (Vec<u8>, Vec<Field>) {
+        let (mut bytes, mut table) = (Vec::new(), Vec::new());
+        for (name, value) in fields {
+            let at = bytes.len() as u32;
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(value.as_bytes());
+            let (name_len, value_len) = (name.len() as u32, value.len() as u32);
+            table.push(Field { name: at, name_len, value: at + name_len, value_len });
+        }
+        (bytes, table)
     }
 
-    pub fn head(&mut self, status: u16, map: &HeaderMap, limits: &Limits) -> Result<Head<'_>, Fault> {
-        Ok(Head { version: Version::Http2, status, reason: b"", fields: self.fields(map, limits)? })
+    #[test]
+    fn an_answer_has_one_status_before_all_other_fields() {
+        const OK: (&str, &str) = (":status", "200");
+        let fine = |status, length| Some(Answer { status, length });
+        for (fields, expected) in [
+            (&[OK][..], fine(200, None)),
+            (&[(":status", "999"), ("a", "")], fine(999, None)),
+            (&[OK, ("content-length", "7"), ("content-length", "7")], fine(200, Some(7))),
+            (&[OK, ("content-length", "7"), ("content-length", "8")], None),
+            (&[OK, ("content-length", "-1")], None),
+            (&[], None),
+            (&[("a", "b")], None),
+            (&[("a", "b"), OK], None),
+            (&[OK, OK], None),
+            (&[OK, (":path", "/")], None),
+            (&[(":method", "GET")], None),
+            (&[(":status", "099")], None),
+            (&[(":status", "20")], None),
+            (&[(":status", "2000")], None),
+            (&[OK, ("A", "b")], None),
+            (&[OK, ("a b", "c")], None),
+            (&[OK, ("", "c")], None),
+            (&[OK, ("a", "b\nc")], None),
+            (&[OK, ("a", "\0")], None),
+            (&[OK, ("a", "\u{e4}\t")], fine(200, None)),
+            (&[OK, ("connection", "close")], None),
+            (&[OK, ("te", "trailers")], fine(200, None)),
+            (&[OK, ("te", "gzip")], None),
+        ] {
+            let (bytes, table) = read(fields);
+            assert_eq!(answer(Fields { bytes: &bytes, table: &table }), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_have_no_pseudo_fields() {
+        for (fields, good) in
+            [(&[("sum", "7")][..], true), (&[], true), (&[(":status", "200")], false), (&[("Sum", "7")], false)]
+        {
+            let (bytes, table) = read(fields);
+            assert_eq!(are_trailers(Fields { bytes: &bytes, table: &table }), good, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn paths_of_all_forms() {
+        for (target, expected) in [
+            ("/a?b", Some("/a?b")),
+            ("*", Some("*")),
+            ("http://a", Some("/")),
+            ("http://a?b/c", Some("/?b/c")),
+            ("http://a/b?c", Some("/b?c")),
+            ("nonsense", None),
+        ] {
+            assert_eq!(path(target.as_bytes()).as_deref(), expected.map(str::as_bytes), "{target}");
+        }
     }
 }

@@ -35,10 +35,6 @@ impl Probe {
         self.round_trip.is_none() && self.asked_at.is_none() && self.window < self.max
     }
 
-    pub fn is_asked(&self) -> bool {
-        self.asked_at.is_some()
-    }
-
     pub fn asked(&mut self, now: Tick) {
         self.asked_at = Some(now);
     }

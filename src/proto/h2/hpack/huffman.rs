@@ -28,6 +28,26 @@ struct Codes {
 }
 
 static CODES: Codes = codes();
+/// The code of each byte, as many bits as its length says.
+static CODE_OF: [u32; 256] = code_of();
+
+const fn code_of() -> [u32; 256] {
+    let mut code_of = [0; 256];
+    let mut len = 1;
+    while len <= LONGEST {
+        let (first, many, at) = CODES.long[len];
+        let mut nth = 0;
+        while nth < many {
+            let byte = CODES.bytes[(at + nth) as usize] as usize;
+            if byte < 256 {
+                code_of[byte] = first + nth as u32;
+            }
+            nth += 1;
+        }
+        len += 1;
+    }
+    code_of
+}
 
 const fn codes() -> Codes {
     let mut codes = Codes { short: [(0, 0); 1 << SHORT], long: [(0, 0, 0); LONGEST + 1], bytes: [0; 257] };
@@ -89,6 +109,34 @@ pub fn decode(code: &[u8], into: &mut Vec<u8>) -> Option<()> {
     }
 }
 
+/// How many bytes the code of these takes.
+pub fn len_of(bytes: &[u8]) -> usize {
+    let bits: usize = bytes.iter().map(|&byte| usize::from(LENGTHS[usize::from(byte)])).sum();
+    bits.div_ceil(8)
+}
+
+/// Append the code of these bytes, padded with ones.
+pub fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+    // Fewer than 32 bits wait; a code has no more than 30.
+    let (mut bits, mut have) = (0_u64, 0_u32);
+    for &byte in bytes {
+        let len = u32::from(LENGTHS[usize::from(byte)]);
+        bits = bits << len | u64::from(CODE_OF[usize::from(byte)]);
+        have += len;
+        if have >= 32 {
+            have -= 32;
+            out.extend_from_slice(&((bits >> have) as u32).to_be_bytes());
+        }
+    }
+    let padding = (8 - have % 8) % 8;
+    bits = bits << padding | ((1 << padding) - 1);
+    have += padding;
+    while have > 0 {
+        have -= 8;
+        out.push((bits >> have) as u8);
+    }
+}
+
 fn long(window: u32) -> Option<(u16, usize)> {
     (SHORT + 1..=LONGEST).find_map(|len| {
         let (first, many, at) = CODES.long[len];
@@ -106,6 +154,13 @@ mod tests {
         decode(code, &mut out).map(|()| out)
     }
 
+    fn encoded(text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(text, &mut out);
+        assert_eq!(out.len(), len_of(text));
+        out
+    }
+
     #[test]
     fn examples_of_the_rfc() {
         for (code, text) in [
@@ -116,34 +171,30 @@ mod tests {
             (&[], ""),
         ] {
             assert_eq!(decoded(code).as_deref(), Some(text.as_bytes()));
+            assert_eq!(encoded(text.as_bytes()), code);
         }
     }
 
     #[test]
+    fn codes_of_the_rfc() {
+        // Appendix B: the first, a short one, the longest ones, and EOS, which is all ones.
+        assert_eq!((CODE_OF[0], LENGTHS[0]), (0x1ff8, 13));
+        assert_eq!((CODE_OF[usize::from(b'a')], LENGTHS[usize::from(b'a')]), (0x3, 5));
+        assert_eq!((CODE_OF[10], LENGTHS[10]), (0x3fff_fffc, 30));
+        assert_eq!((CODE_OF[22], LENGTHS[22]), (0x3fff_fffe, 30));
+        assert_eq!(CODES.long[LONGEST].0 + u32::from(CODES.long[LONGEST].1), 1 << 30);
+    }
+
+    #[test]
     fn every_byte_comes_back() {
-        let mut code_of = [(0_u32, 0_usize); 257];
-        for (len, &(first, many, at)) in CODES.long.iter().enumerate() {
-            for nth in 0..many {
-                code_of[usize::from(CODES.bytes[usize::from(at + nth)])] = (first + u32::from(nth), len);
-            }
-        }
-        assert_eq!(code_of[usize::from(b'a')], (3, 5));
-        assert_eq!(code_of[256], ((1 << 30) - 1, 30));
         let all: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
-        let (mut bits, mut have, mut out) = (0_u64, 0, Vec::new());
-        for &byte in &all {
-            let (code, len) = code_of[usize::from(byte)];
-            bits = bits << len | u64::from(code);
-            have += len;
-            while have >= 8 {
-                have -= 8;
-                out.push((bits >> have) as u8);
+        assert_eq!(decoded(&encoded(&all)), Some(all));
+        for byte in 0..=255 {
+            for len in 0..9 {
+                let text = vec![byte; len];
+                assert_eq!(decoded(&encoded(&text)), Some(text));
             }
         }
-        if have > 0 {
-            out.push((bits << (8 - have)) as u8 | (0xff >> have));
-        }
-        assert_eq!(decoded(&out), Some(all));
     }
 
     #[test]
