@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use chttpcore::proto::ws::Rule;
-use chttpcore::proto::ws::deflate::{Deflater, Inflater, Offer, Params, Room, agreed};
+use chttpcore::proto::ws::deflate::{Deflater, Inflater, Offer, Params, Room, Spare, agreed};
 use chttpcore::proto::ws::handshake::{self, Agreed, Asked, Wrong};
 use chttpcore::proto::{Field, Fields};
 
@@ -270,7 +270,7 @@ fn nonsense_is_told_and_a_bomb_is_stopped() {
         assert_eq!(inflate(&mut Inflater::new(&KEPT), &[&hex(bad)], 64), Err(Rule::Deflate), "{bad}");
     }
     let mut bomb = BytesMut::new();
-    Deflater::new(&KEPT).unwrap().piece(&vec![0; 32 << 20], true, &mut bomb).unwrap();
+    Deflater::new(&KEPT).unwrap().piece(&vec![0; 32 << 20], true, &mut bomb, &mut Spare::default()).unwrap();
     assert!(bomb.len() < 64 << 10);
     let mut to = To { bytes: Vec::new(), room: vec![0; 4096], max: 1 << 20 };
     assert_eq!(Inflater::new(&KEPT).piece(&bomb, true, &mut to), Err(Rule::MessageTooLarge));
@@ -292,6 +292,8 @@ fn what_we_compress_inflates_with_every_window_and_takeover() {
             _ => Vec::new(),
         })
         .collect();
+    // One for all: what it has seen of another message, or with another window, must not be in the next.
+    let mut spare = Spare::default();
     for bits in 9..=15 {
         for no_takeover in [false, true] {
             let ours = Params { client_bits: bits, client_no_context_takeover: no_takeover, ..KEPT };
@@ -305,7 +307,7 @@ fn what_we_compress_inflates_with_every_window_and_takeover() {
                     let mut chunks: Vec<&[u8]> = message.chunks(size).collect();
                     chunks.resize(pieces, &[]);
                     for (i, piece) in chunks.iter().enumerate() {
-                        deflater.piece(piece, i + 1 == pieces, &mut packed).unwrap();
+                        deflater.piece(piece, i + 1 == pieces, &mut packed, &mut spare).unwrap();
                     }
                     assert!(!packed.is_empty(), "a frame of a compressed message has a block");
                     assert_eq!(inflate(&mut inflater, &[&packed], 777), Ok(message.clone()), "{bits} bits");

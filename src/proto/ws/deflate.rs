@@ -179,6 +179,25 @@ impl Inflater {
     }
 }
 
+/// A compressor between two messages that need none of each other's bytes. It takes 300 KB: asked for and given back with each
+/// message, they leave the C library's heap full of holes.
+#[derive(Debug, Default)]
+pub struct Spare(Option<(u8, Box<Compress>)>);
+
+impl Spare {
+    fn take(&mut self, bits: u8) -> Box<Compress> {
+        match self.0.take() {
+            Some((had, inner)) if had == bits => inner,
+            _ => Box::new(Compress::new_with_window_bits(Compression::new(LEVEL), false, bits)),
+        }
+    }
+
+    fn put(&mut self, bits: u8, mut inner: Box<Compress>) {
+        inner.reset();
+        self.0 = Some((bits, inner));
+    }
+}
+
 /// Compression of what we send.
 #[derive(Debug)]
 pub struct Deflater {
@@ -195,10 +214,8 @@ impl Deflater {
     }
 
     /// Append the compressed form of a piece of a message, its last one if `end`.
-    pub fn piece(&mut self, mut input: &[u8], end: bool, out: &mut BytesMut) -> Result<(), Rule> {
-        let bits = self.bits;
-        let make = || Box::new(Compress::new_with_window_bits(Compression::new(LEVEL), false, bits));
-        let inner = self.inner.get_or_insert_with(make);
+    pub fn piece(&mut self, mut input: &[u8], end: bool, out: &mut BytesMut, spare: &mut Spare) -> Result<(), Rule> {
+        let inner = self.inner.get_or_insert_with(|| spare.take(self.bits));
         let start = out.len();
         loop {
             let used = out.len();
@@ -221,15 +238,12 @@ impl Deflater {
             if out.len() == start {
                 out.extend_from_slice(&[0]);
             }
-            if !self.keeps {
-                self.rest();
+            if !self.keeps
+                && let Some(inner) = self.inner.take()
+            {
+                spare.put(self.bits, inner);
             }
         }
         Ok(())
-    }
-
-    /// Give the memory back.
-    pub fn rest(&mut self) {
-        self.inner = None;
     }
 }
