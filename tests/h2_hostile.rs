@@ -397,6 +397,31 @@ fn ten_thousand_resets_leave_the_window_whole() {
     w.close();
 }
 
+/// What comes in small pieces and is held for want of credit does not keep the memory that each was received into.
+#[test]
+fn what_is_held_in_small_pieces_takes_no_more_than_a_few_times_its_size() {
+    const LEN: usize = 3 << 20;
+    let answer = move || -> Answer {
+        Box::new(|frame, out| {
+            if frame.asks() {
+                out.extend(headers(frame.stream, false, &[STATUS]));
+                pattern(LEN).chunks(16_000).for_each(|piece| out.extend(data(frame.stream, false, piece)));
+                out.extend(data(frame.stream, true, &[]));
+            }
+        })
+    };
+    let mut w = World::serving(paced(hello(&[]), 4_500, 0, answer));
+    w.hold = true;
+    let most = most_of(|| {
+        let xid = w.submit(&Ask { credit: 1_000, ..get2() });
+        w.settle();
+        assert!(w.log(xid).end.is_none());
+    });
+    assert!(most < MEMORY + COPIES * LEN as i64, "{most} bytes");
+    w.hold = false;
+    w.close();
+}
+
 #[test]
 fn no_streams_at_all_is_waiting_and_no_storm() {
     let mut w =

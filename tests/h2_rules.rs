@@ -283,8 +283,8 @@ fn streams_that_are_no_more_may_send_what_was_under_way() {
     talk.open(BodyLen::None);
     talk.hear(frame(HEADERS, END_HEADERS | END_STREAM, 3, &[0x88, 0xbe]));
     assert_eq!(talk.told(), ["0 200 a=b", "0 end"]);
-    // What its window allowed, as much again for an update that may have been under way, and 64 KiB.
-    let left = 9_900 + 10_000 + 65_536 - 9_000 - 34;
+    // What its window allowed, as much again for an update that may have been under way, a head, and 64 KiB.
+    let left = 9_900 + 10_000 + 2 * 300 * 1024 + 65_536 - 9_000 - 34;
     (0..left / 10_000).for_each(|_| talk.hear(data(1, false, &[0; 10_000])));
     talk.hear(data(1, false, &vec![0; left % 10_000]));
     ends_with(&mut talk, data(1, false, b"x"), STREAM_CLOSED);
@@ -348,4 +348,68 @@ fn a_peer_without_a_table_gets_none() {
     let without = block(&mut talk);
     assert_eq!(without[0], 0x20, "a table of no bytes");
     assert_eq!(block(&mut talk), without[1..]);
+}
+
+#[test]
+fn an_answer_that_has_come_was_processed_whatever_goaway_says() {
+    let mut talk = Talk::new(Limits::default());
+    let whole = talk.open(BodyLen::None);
+    talk.open(BodyLen::None);
+    talk.told.credit = 1;
+    talk.hear([ok(1, b"hi"), headers(3, false, &[STATUS]), data(3, false, b"ho")].concat());
+    talk.hear(goaway(0, 0));
+    assert_eq!(talk.told(), ["0 200 server=hand", "0 +1", "1 200"]);
+    // What is held comes before the end.
+    talk.told.credit = 100;
+    talk.h2.credit(whole, &mut talk.out);
+    talk.h2.credit(StreamKey(1), &mut talk.out);
+    talk.frames();
+    assert_eq!(talk.told(), ["0 +1", "0 end", "1 +2", "1 GoneAway(0)"]);
+}
+
+#[test]
+fn a_stream_that_is_over_keeps_no_window_from_the_others() {
+    let mut talk = Talk::new(Limits::default());
+    let (one, two) = (talk.open(BodyLen::Unknown), talk.open(BodyLen::Unknown));
+    talk.h2.want_room(one, true);
+    assert_eq!(talk.h2.body_room(one), 65_535);
+    // Its answer is whole, and waits for credit; nobody takes its body any more.
+    talk.told.credit = 0;
+    talk.hear([ok(1, b"hi"), rst(1, 0)].concat());
+    assert_eq!(talk.feed(two, 1_000), 1_000);
+}
+
+#[test]
+fn heads_of_streams_that_were_cancelled_are_no_offence_under_small_windows() {
+    let limits = Limits { stream_window: 1 << 10, stream_window_max: 0, ..Limits::default() };
+    let mut talk = Talk::new(limits);
+    for n in 0..100 {
+        let (s, id) = (talk.open(BodyLen::None), 2 * n + 1);
+        talk.h2.cancel(s, &mut talk.out);
+        talk.hear([headers(id, false, &[STATUS, ("a", &"x".repeat(4_000))]), data(id, true, &[0; 1_000])].concat());
+    }
+}
+
+#[test]
+fn each_piece_that_is_sent_may_be_answered_with_two_windows() {
+    let mut talk = Talk::new(Limits::default());
+    let s = talk.open(BodyLen::Unknown);
+    for _ in 0..5_000 {
+        assert_eq!(talk.feed(s, 1), 1);
+        talk.frames();
+        talk.hear([window_update(1, 1), window_update(0, 1)].concat());
+    }
+    // Without such a reason it is a flood.
+    let most = window_update(0, 1).repeat(2_000);
+    assert_eq!(talk.try_hear(most), Err(Fault::Flood));
+}
+
+#[test]
+fn frames_that_say_nothing_of_streams_that_are_no_more_are_a_flood() {
+    for nothing in [frame(HEADERS, END_HEADERS | END_STREAM, 1, &[]), data(1, true, &[])] {
+        let mut talk = Talk::new(Limits::default());
+        talk.open(BodyLen::None);
+        talk.hear(ok(1, b"hi"));
+        assert_eq!(talk.try_hear(nothing.repeat(2_000)), Err(Fault::Flood));
+    }
 }

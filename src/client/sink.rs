@@ -487,7 +487,8 @@ impl Sink for ExchangeSink<'_> {
     }
 
     fn keep(&mut self, input: &[u8]) -> Option<Bytes> {
-        let (block, start) = self.lent.clone()?;
+        // A block that is nearly empty is not worth being held on to.
+        let (block, start) = self.lent.clone().filter(|(block, _)| input.len() >= block.capacity() / 2)?;
         Some(Bytes::from_owner(Input { block, range: start..start + input.len() }))
     }
 

@@ -221,7 +221,8 @@ pub trait Sink {
     fn end(&mut self, s: StreamKey);
     /// This stream failed; the connection goes on. A fault of the connection is an error of `recv` or `eof` instead.
     fn failed(&mut self, s: StreamKey, why: Fault);
-    /// The input of this `recv`, as memory that the protocol may hold on to; `None` from a sink that does not own it.
+    /// The input of this `recv`, as memory that the protocol may hold on to; `None` from a sink that does not own it, or to
+    /// which it is not worth that.
     fn keep(&mut self, _input: &[u8]) -> Option<Bytes> {
         None
     }

@@ -100,7 +100,7 @@ impl H2 {
         }
         let len = end - start;
         self.held += len;
-        // What is kept may pin four times its own size.
+        // What is kept may pin four times its own size, and the sink's memory around it.
         let kept = if Held::copies(len) || len < input.len() / 4 { None } else { self.kept(input, sink) };
         let Some(held) = self.streams.get_mut(key).map(|stream| stream.held.get_or_insert_default()) else { return };
         match kept {
@@ -181,17 +181,23 @@ impl H2 {
 
     /// The peer has reset a stream.
     pub(super) fn reset(&mut self, key: u32, code: u32, sink: &mut impl Sink) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        // An answer that is whole is not worth less for it, nor is a tunnel that both have closed.
-        if stream.heard && (!stream.tunnel || stream.sent) {
-            stream.sent = true;
-            return;
-        }
-        let fault = if code == code::REFUSED_STREAM && !stream.answered {
+        let was_answered = self.streams.get(key).is_some_and(|stream| stream.answered);
+        let fault = if code == code::REFUSED_STREAM && !was_answered {
             Fault::Unprocessed(code)
         } else {
             Fault::StreamReset(code)
         };
+        self.abandoned(key, fault, sink);
+    }
+
+    /// The peer has nothing more to do with a stream.
+    pub(super) fn abandoned(&mut self, key: u32, fault: Fault, sink: &mut impl Sink) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        // An answer that is whole is not worth less for it, nor is a tunnel that both have closed.
+        if stream.heard && (!stream.tunnel || stream.sent) {
+            stream.sent = true;
+            return self.ungrant(key);
+        }
         self.fail(key, fault, sink);
     }
 

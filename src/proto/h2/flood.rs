@@ -12,6 +12,9 @@ const NS_PER_TOKEN: u64 = 20_000_000;
 const BYTES_PER_TOKEN: u64 = 256;
 /// Tokens for each request: its answer may be a reset, and comes with window updates.
 const TOKENS_PER_REQUEST: u64 = 8;
+/// Tokens for each piece of a body that was sent, however short: some peers answer each with a window of the stream and one of
+/// the connection.
+const TOKENS_PER_PIECE: u64 = 2;
 
 #[derive(Debug)]
 pub struct Tokens {
@@ -38,6 +41,12 @@ impl Tokens {
     /// A request was sent.
     pub fn asked(&mut self) {
         self.add(TOKENS_PER_REQUEST);
+    }
+
+    /// A piece of a body was sent.
+    pub fn sent(&mut self, bytes: usize) {
+        self.add(TOKENS_PER_PIECE);
+        self.useful(bytes);
     }
 
     /// So many bytes of a body have passed.
@@ -75,6 +84,8 @@ mod tests {
         assert_eq!(spent(&mut tokens), 0);
         tokens.useful(257);
         assert_eq!(spent(&mut tokens), 2);
+        tokens.sent(1);
+        assert_eq!(spent(&mut tokens), TOKENS_PER_PIECE);
         tokens.passed(Tick(3 * NS_PER_TOKEN));
         assert_eq!(spent(&mut tokens), 3);
         tokens.passed(Tick(4 * NS_PER_TOKEN - 1));

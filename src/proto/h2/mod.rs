@@ -173,6 +173,7 @@ impl H2 {
                 line_max: limits.line_max,
                 head_max: limits.head_max,
                 fields_max: limits.fields_max,
+                size_max: u64::from(list_max) * SECTION_SIZES,
             },
             list_max,
             wire,
@@ -369,7 +370,7 @@ impl Protocol for H2 {
         }
         if len > 0 || end {
             self.wire.data(id, chunk, end);
-            self.tokens.useful(len);
+            self.tokens.sent(len);
         }
         if end && let Some(stream) = self.streams.get_mut(s.0) {
             stream.sent = true;

@@ -4,8 +4,8 @@
 //! connection is an error here; what breaks one of a message costs its stream (`answers.rs`).
 
 use super::frame::{FRAME_MAX, HEAD, Head, WORD_MAX, code, flag, fragment, kind, word};
-use super::{Goaway, H2, PING, SECTION_SIZES};
-use crate::proto::{Fault, Sink, StreamKey};
+use super::{Goaway, H2, PING};
+use crate::proto::{Fault, Sink};
 
 /// Room for a frame that is kept.
 const ROOM_MAX: usize = 1 << 10;
@@ -291,6 +291,9 @@ impl H2 {
 
     /// So many bytes came for a stream that is no more.
     fn charge_stale(&mut self, bytes: i64) -> Result<(), Fault> {
+        if bytes == 0 {
+            self.tokens.spend()?;
+        }
         self.stale -= bytes;
         if self.stale < 0 { Err(Fault::Frame(code::STREAM_CLOSED)) } else { Ok(()) }
     }
@@ -350,8 +353,7 @@ impl H2 {
         section.clear();
         let decoded = self.decoder.decode(block, &self.section_limits, &mut section);
         decoded.map_err(|_| Fault::Frame(code::COMPRESSION_ERROR))?;
-        // A few bytes that say a lot.
-        if section.size() > u64::from(self.list_max) * SECTION_SIZES {
+        if section.size() > self.section_limits.size_max {
             return Err(Fault::Flood);
         }
         match self.find(head.stream)?.filter(|key| !self.has_ended(*key)) {
@@ -384,10 +386,10 @@ impl H2 {
         }
         self.went_away = Some(said);
         for key in 0..self.streams.places() {
-            if self.streams.get(key).is_some_and(|stream| stream.id > said.last) {
-                self.forget(key);
-                sink.failed(StreamKey(key), Fault::Unprocessed(said.code));
-            }
+            let Some(stream) = self.streams.get(key).filter(|stream| stream.id > said.last) else { continue };
+            // What is being answered was looked at, whatever is said of it later.
+            let fault = if stream.answered { Fault::GoneAway(said.code) } else { Fault::Unprocessed(said.code) };
+            self.abandoned(key, fault, sink);
         }
         Ok(())
     }

@@ -191,10 +191,11 @@ impl H2 {
         sends
     }
 
-    /// A stream is reset by us: the peer may have sent what its window allows, and more than that if an update was under way.
+    /// A stream is reset by us: the peer may have sent what its window allows, more than that if an update was under way, and
+    /// a head.
     pub(super) fn expect_stale(&mut self, key: u32) {
         if let Some(stream) = self.streams.get(key).filter(|stream| !stream.heard) {
-            let under_way = stream.recv_window.max(0) + i64::from(self.probe.window);
+            let under_way = stream.recv_window.max(0) + i64::from(self.probe.window) + i64::from(self.list_max);
             self.stale = (self.stale + under_way).min(STALE_WINDOWS * i64::from(self.open_window()));
         }
     }

@@ -19,11 +19,14 @@ impl Decoder {
         Decoder { table: Table::new(table_max), table_max }
     }
 
-    /// A whole block, the fragments of all its frames joined. Its fields are added to `into`; nothing of HTTP is checked.
+    /// A whole block, the fragments of all its frames joined. Its fields are added to `into`; nothing of HTTP is checked. Whoever
+    /// finds more than `size_max` bytes said must not go on with the connection: the table is out of step.
     pub fn decode(&mut self, block: &[u8], limits: &Limits, into: &mut Section) -> Result<(), Broken> {
         let mut block = block;
         let mut may_resize = true;
-        while let Some(&first) = block.first() {
+        while let Some(&first) = block.first()
+            && into.size() <= limits.size_max
+        {
             let name_at = into.bytes.len();
             // The first bits say what it is.
             let value_at = match first {
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
     use crate::proto::Fault;
 
-    const LIMITS: Limits = Limits { line_max: 1000, head_max: 10_000, fields_max: 100 };
+    const LIMITS: Limits = Limits { line_max: 1000, head_max: 10_000, fields_max: 100, size_max: 1 << 20 };
 
     fn decoded(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<(String, String)>, Broken> {
         let mut section = Section::default();
@@ -286,6 +289,19 @@ mod tests {
             b"\x40\x01a\x05",
         ] {
             assert_eq!(decoded(&mut Decoder::new(4096), block), Err(Broken), "{block:x?}");
+        }
+    }
+
+    #[test]
+    fn a_few_bytes_do_not_say_more_than_the_limit() {
+        // A name of 4,000 bytes, and a hundred thousand fields that have it.
+        let name = [&[0x40, 0x7f, 0xa1, 0x1e][..], &[b'n'; 4000], b"\0"].concat();
+        let limits = Limits { size_max: 100_000, ..LIMITS };
+        for again in [[0x0f, 0x2f, 0], [0x7e, 0, 0]] {
+            let block = [&name[..], &again.repeat(100_000)].concat();
+            let mut section = Section::default();
+            Decoder::new(4096).decode(&block, &limits, &mut section).unwrap();
+            assert!((100_000..110_000).contains(&section.size()), "{}", section.size());
         }
     }
 

@@ -190,7 +190,7 @@ mod tests {
     use super::super::{Decoder, Limits, Section};
     use super::*;
 
-    const LIMITS: Limits = Limits { line_max: 1 << 20, head_max: 1 << 20, fields_max: 1000 };
+    const LIMITS: Limits = Limits { line_max: 1 << 20, head_max: 1 << 20, fields_max: 1000, size_max: 1 << 30 };
 
     fn block(encoder: &mut Encoder, fields: &[(&str, &str, Index)]) -> Vec<u8> {
         let mut out = Vec::new();

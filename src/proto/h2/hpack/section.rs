@@ -11,6 +11,8 @@ pub struct Limits {
     /// Bytes of the section, as RFC 9113 section 6.5.2 counts them.
     pub head_max: u32,
     pub fields_max: u32,
+    /// Bytes of the section, counted alike, behind which decoding ends: a few bytes of a block can say a lot.
+    pub size_max: u64,
 }
 
 /// The fields in their order, pseudo-fields among them, as [`Fields`] wants them. Used again from section to section.
