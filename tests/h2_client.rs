@@ -728,3 +728,26 @@ fn versions_do_not_share_connections() {
     assert_eq!(w.opened(), 2);
     w.close();
 }
+
+/// An answer that has come needs no connection, whoever closes it: the application may take as long as it likes.
+#[test]
+fn a_whole_answer_that_waits_for_credit_outlives_its_connection() {
+    let one = [headers(1, false, &[(":status", "200")]), data(1, true, &pattern(15_000))].concat();
+    let two = [headers(3, false, &[(":status", "200")]), data(3, false, &pattern(9_000))].concat();
+    // A reset follows, as for one who closes and is written to.
+    let mut w = World::serving(closing([hello(&[]), one, two].concat(), 100).delay(3 * MS).rst());
+    w.hold = true;
+    let xids = [15_000, 9_000].map(|_| w.submit(&Ask { credit: 1_000, ..get2() }));
+    w.settle();
+    assert!(w.log(xids[0]).end.is_none(), "{:?}", w.log(xids[0]).end);
+    assert_eq!(w.log(xids[1]).code(), e::CHTTP_E_TRUNCATED_BODY);
+    while w.log(xids[0]).end.is_none() {
+        w.release(xids[0]);
+        w.pass(2 * MS);
+    }
+    w.log(xids[0]).assert_ok(200, &pattern(15_000));
+    w.settle();
+    assert_eq!(w.pool(), (0, 0, 0));
+    w.hold = false;
+    w.close();
+}

@@ -413,3 +413,19 @@ fn frames_that_say_nothing_of_streams_that_are_no_more_are_a_flood() {
         assert_eq!(talk.try_hear(nothing.repeat(2_000)), Err(Fault::Flood));
     }
 }
+
+/// Streams without credit have stopped the others; one of them was whole, and is cancelled.
+#[test]
+fn memory_that_is_given_up_opens_the_window_again() {
+    let limits = Limits { stream_window: 1 << 30, stream_window_max: 0, ..Limits::default() };
+    let mut talk = Talk::new(limits);
+    let s = talk.open(BodyLen::None);
+    talk.told.credit = 0;
+    talk.hear(headers(1, false, &[STATUS]));
+    let piece = data(1, false, &[0; 16 << 10]).repeat(64);
+    (0..256 + 15).for_each(|_| talk.hear(piece.clone()));
+    talk.hear(data(1, true, b""));
+    talk.frames();
+    assert_eq!(talk.h2.cancel(s, &mut talk.out), Cancelled::Kept);
+    assert!(matches!(talk.sent()[..], [(WINDOW_UPDATE, 0, by)] if by >= 15 << 20));
+}

@@ -536,6 +536,10 @@ impl<B: Backend> Io<B> {
                 return pumped;
             }
             let Some(conn) = self.conns.get_mut(id) else { return Pumped::Drained };
+            // The end was read already, and what came before it waits for credit: a reset behind it takes nothing of that.
+            if conn.proto.holds() {
+                return Pumped::Drained;
+            }
             // Still starved: credit that came since `refeed` looked must not lead past what is kept to an empty socket.
             if conn.starved || sink.paused() {
                 conn.paused = true;
@@ -547,10 +551,7 @@ impl<B: Backend> Io<B> {
             }
             // The peer has said that nothing follows, and all that came before is consumed.
             if conn.tls.as_ref().is_some_and(|tls| tls.session.heard_close()) {
-                return match conn.proto.eof(self.now, Eof::Clean, sink) {
-                    Ok(()) => Pumped::Closed,
-                    Err(fault) => Pumped::Fault(fault),
-                };
+                return Self::end(conn, self.now, Eof::Clean, sink);
             }
             let secure = conn.tls.as_ref().map(|tls| tls.backlog());
             let bulk = conn.bulk && sink.room() >= Pool::BULK as u64;
@@ -613,14 +614,20 @@ impl<B: Backend> Io<B> {
                     let errno = conn.send_failed.unwrap_or(libc::ECONNRESET);
                     Pumped::Lost(io::Error::from_raw_os_error(errno))
                 }
-                Received::End(how) => match conn.proto.eof(self.now, how, sink) {
-                    Ok(()) => Pumped::Closed,
-                    Err(fault) => Pumped::Fault(fault),
-                },
+                Received::End(how) => Self::end(conn, self.now, how, sink),
                 Received::Lost(e) => Pumped::Lost(e),
                 Received::Insecure(e) => Pumped::Insecure(e),
                 Received::Plain { .. } => unreachable!("handled above"),
             };
+        }
+    }
+
+    /// The peer has closed its side. The connection stays while something that came before waits for credit.
+    fn end<S: Receiver>(conn: &mut Conn<B::Sock>, now: Tick, how: Eof, sink: &mut S) -> Pumped {
+        match conn.proto.eof(now, how, sink) {
+            Ok(()) if conn.proto.holds() => Pumped::Drained,
+            Ok(()) => Pumped::Closed,
+            Err(fault) => Pumped::Fault(fault),
         }
     }
 

@@ -87,6 +87,11 @@ impl Spoken {
         matches!(self, Spoken::H2(_))
     }
 
+    /// Whether there is something to hand over yet, though the peer has closed its side.
+    pub fn holds(&self) -> bool {
+        matches!(self, Spoken::H2(h2) if h2.holds())
+    }
+
     /// The last words on a connection that is closed in order.
     pub fn goodbye(&mut self, out: &mut Out) {
         if let Spoken::H2(h2) = self {

@@ -229,6 +229,11 @@ impl H2 {
         news
     }
 
+    /// Whether answers that have come wait for credit, though the peer has closed the connection.
+    pub fn holds(&self) -> bool {
+        self.over.is_some() && self.streams.open() > 0
+    }
+
     /// What is to be sent of a body between these addresses is copied: that memory is not ours any more.
     pub fn disown(&mut self, of: &Range<*const u8>) {
         self.wire.disown(of);
@@ -295,14 +300,19 @@ impl H2 {
     /// What can be done without input.
     fn go_on(&mut self, sink: &mut impl Sink) {
         self.unpark(sink);
+        self.pass_on_credited(sink);
+        self.grant(sink);
+        self.release();
+        self.measure();
+    }
+
+    /// What was held goes to those whose credit grew.
+    fn pass_on_credited(&mut self, sink: &mut impl Sink) {
         let mut credited = std::mem::take(&mut self.credited);
         for key in credited.drain(..) {
             self.pass_on(key, sink);
         }
         self.credited = credited;
-        self.grant(sink);
-        self.release();
-        self.measure();
     }
 }
 
@@ -397,7 +407,10 @@ impl Protocol for H2 {
     fn recv(&mut self, now: Tick, input: &[u8], sink: &mut impl Sink, out: &mut Out) -> Result<usize, Fault> {
         match self.over {
             Some(Some(fault)) => return Err(fault),
-            Some(None) if input.is_empty() => return Ok(0),
+            Some(None) if input.is_empty() => {
+                self.pass_on_credited(sink);
+                return Ok(0);
+            }
             Some(None) => return Err(Fault::UnexpectedData),
             None => {}
         }
@@ -423,8 +436,14 @@ impl Protocol for H2 {
     }
 
     fn unsaid(&self) -> bool {
-        let can_go_on = !self.wire.is_empty() || !self.credited.is_empty() || self.can_grant() || self.can_unpark();
-        self.over.is_none() && can_go_on
+        match self.over {
+            None => {
+                let says = !self.wire.is_empty() || self.connection_update().is_some();
+                says || !self.credited.is_empty() || self.can_grant() || self.can_unpark()
+            }
+            Some(None) => !self.credited.is_empty(),
+            Some(Some(_)) => false,
+        }
     }
 
     fn eof(&mut self, _: Tick, how: Eof, sink: &mut impl Sink) -> Result<(), Fault> {
@@ -439,6 +458,9 @@ impl Protocol for H2 {
             sink.failed(StreamKey(parked.key), gone.unwrap_or(Fault::ClosedBeforeHead));
         }
         for key in 0..self.streams.places() {
+            if self.streams.get(key).is_some_and(Stream::needs_only_credit) {
+                continue;
+            }
             if let Some(stream) = self.forget(key) {
                 let cut = if stream.answered { Fault::TruncatedBody } else { Fault::ClosedBeforeHead };
                 sink.failed(StreamKey(key), gone.unwrap_or(cut));

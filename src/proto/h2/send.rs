@@ -150,15 +150,19 @@ impl H2 {
                 self.wire.window_update(stream.id, by);
             }
         }
-        // The connection's is kept open: what streams hold for want of credit does not count. But memory has an end.
-        let open = self.open_window();
-        let beyond = self.held.saturating_sub(HELD_MAX) as i64;
-        if let Ok(by @ 1..) = u32::try_from(i64::from(open) - beyond - self.recv_window)
-            && by >= open / 4
-        {
+        if let Some(by) = self.connection_update() {
             self.recv_window += i64::from(by);
             self.wire.window_update(0, by);
         }
+    }
+
+    /// How much more the peer may send on the connection, once that is worth a frame. The window is kept open: what streams
+    /// hold for want of credit does not count. But memory has an end.
+    pub(super) fn connection_update(&self) -> Option<u32> {
+        let open = self.open_window();
+        let beyond = self.held.saturating_sub(HELD_MAX) as i64;
+        let by = u32::try_from(i64::from(open) - beyond - self.recv_window).ok()?;
+        (by > 0 && by >= open / 4).then_some(by)
     }
 
     /// The connection's window, beside what is held. Where those of streams have grown, two of them may be at their best.

@@ -81,6 +81,11 @@ impl Stream {
         self.held.as_ref().map_or(0, |held| held.len())
     }
 
+    /// Whether all of it has come that will, so that no connection is needed any more.
+    pub fn needs_only_credit(&self) -> bool {
+        self.ending.is_some() && (!self.tunnel || self.sent)
+    }
+
     /// Bytes that the peer could be allowed beyond what it is, under a window of this size.
     pub fn releasable(&self, window: u32) -> i64 {
         i64::from(window) - self.held() as i64 - self.recv_window
