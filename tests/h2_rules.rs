@@ -404,6 +404,23 @@ fn each_piece_that_is_sent_may_be_answered_with_two_windows() {
     assert_eq!(talk.try_hear(most), Err(Fault::Flood));
 }
 
+/// Answers to PING pile up here, however much of a body it sends beside them.
+#[test]
+fn a_peer_that_sends_on_and_reads_nothing_is_a_flood() {
+    for (unsent, verdict) in [(0, Ok(())), (2 << 20, Err(Fault::Flood))] {
+        let mut talk = Talk::new(Limits::default());
+        talk.open(BodyLen::None);
+        talk.hear(headers(1, false, &[STATUS]));
+        let mut heard = Ok(());
+        for _ in 0..2_000 {
+            talk.h2.output_waits(unsent);
+            heard =
+                heard.and_then(|()| talk.try_hear([data(1, false, &[0; 300]), frame(PING, 0, 0, &[0; 8])].concat()));
+        }
+        assert_eq!(heard, verdict, "{unsent}");
+    }
+}
+
 #[test]
 fn frames_that_say_nothing_of_streams_that_are_no_more_are_a_flood() {
     for nothing in [frame(HEADERS, END_HEADERS | END_STREAM, 1, &[]), data(1, true, &[])] {

@@ -669,6 +669,8 @@ impl<B: Backend> Io<B> {
         sink: &mut S,
     ) -> Result<(), Fault> {
         let conn = self.conns.get_mut(id).expect("only an existing connection is fed");
+        let unsent = conn.unsent();
+        conn.proto.output_waits(unsent);
         sink.lend(&block, start);
         let fed = conn.proto.recv(self.now, &block.bytes()[start..end], sink, &mut self.out);
         sink.take_back();

@@ -99,6 +99,13 @@ impl Spoken {
         }
     }
 
+    /// So many bytes wait for the peer to take them.
+    pub fn output_waits(&mut self, unsent: usize) {
+        if let Spoken::H2(h2) = self {
+            h2.output_waits(unsent);
+        }
+    }
+
     /// What is to be sent of a body between these addresses is copied: that memory is not ours any more.
     pub fn disown(&mut self, of: &Range<*const u8>) {
         if let Spoken::H2(h2) = self {

@@ -45,6 +45,8 @@ const STREAMS_AT_FIRST: u32 = 100;
 const HELD_MAX: usize = 256 << 20;
 /// Bytes that may come for streams which were not reset by us and have ended: some peers are careless.
 const STALE_FREE: i64 = 64 << 10;
+/// Bytes that wait to be sent: bodies are not handed over any more long before.
+const DEAF_FROM: usize = 1 << 20;
 /// How many times the field section that the peer was told of may come out of a compressed one.
 const SECTION_SIZES: u64 = 16;
 /// What our PINGs carry.
@@ -124,6 +126,8 @@ pub struct H2 {
     decoder: Decoder,
     section: Section,
     tokens: Tokens,
+    /// The peer lets more wait than bodies ever would.
+    deaf: bool,
     /// The present input, once it was kept.
     input: Option<Bytes>,
     /// Bytes that the peer may still send.
@@ -184,6 +188,7 @@ impl H2 {
             decoder: Decoder::new(hpack::TABLE_MAX),
             section: Section::default(),
             tokens: Tokens::new(),
+            deaf: false,
             input: None,
             recv_window: settings::WINDOW.into(),
             stale: STALE_FREE,
@@ -232,6 +237,12 @@ impl H2 {
     /// Whether answers that have come wait for credit, though the peer has closed the connection.
     pub fn holds(&self) -> bool {
         self.over.is_some() && self.streams.open() > 0
+    }
+
+    /// So many bytes wait for the peer to take them. One that takes none of what we have to answer cannot make up for it with
+    /// what it sends.
+    pub fn output_waits(&mut self, unsent: usize) {
+        self.deaf = unsent > DEAF_FROM;
     }
 
     /// What is to be sent of a body between these addresses is copied: that memory is not ours any more.
