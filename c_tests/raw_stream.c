@@ -266,7 +266,7 @@ static void refused(chttp_engine *engine, chttp_queue *queue, const char *url)
     chttp_request request = raw(url);
     chttp_response *response = NULL;
     chttp_xid xid = 0;
-    CHECK_EQ(chttp_perform(engine, &request, 0, &response, NULL), CHTTP_E_INVALID_BODY);
+    CHECK_EQ(chttp_perform(engine, &request, 0, &response, NULL), CHTTP_E_INVALID_ARG);
     request.flags |= CHTTP_REQ_COLLECT;
     CHECK_EQ(chttp_submit(engine, queue, &request, 1, 0, &xid, NULL), CHTTP_E_INVALID_ARG);
     request = raw(url);

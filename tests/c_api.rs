@@ -32,6 +32,8 @@ const MEMCHECK: &[&str] = &[
     "--track-fds=yes",
     "--error-exitcode=9",
     "--num-callers=30",
+    // One thread at a time runs: without turns, one that has much to do can keep the others out for a minute.
+    "--fair-sched=yes",
     // The test server is a forked child, and is killed.
     "--child-silent-after-fork=yes",
 ];
