@@ -1,6 +1,7 @@
 //! Frames that carry nothing (PING, SETTINGS, RST_STREAM, WINDOW_UPDATE, PRIORITY, CONTINUATION, empty DATA, unknown ones)
 //! cost a peer little and us some work each. Each costs one token. Tokens come back for what is useful: bytes of bodies in
-//! either direction (of answers only while the peer takes what we say), requests, and time. A peer that runs out of them floods us (RFC 9113 section 10.5).
+//! either direction (of answers only while the peer takes what we say), requests, and time. A peer that runs out of them floods
+//! us (RFC 9113 section 10.5).
 
 use crate::proto::{Fault, Tick};
 
