@@ -1534,8 +1534,8 @@
 #define CHTTP_EV_WS_PING 25
 
 /**
- * The server has sent a PONG with `data` and `len` (CHTTP_WS_CONTROL): to chttp_ws_ping(), to a heartbeat, whose PING is empty,
- * or unasked.
+ * The server has sent a PONG with `data` and `len` (CHTTP_WS_CONTROL): to chttp_ws_ping(), to a heartbeat, whose PING is
+ * empty, or unasked.
  */
 #define CHTTP_EV_WS_PONG 26
 
@@ -1551,9 +1551,9 @@
 #define CHTTP_EV_TASK 22
 
 /**
- * An event of a stream (CHTTP_REQ_SSE): `data` and `len` are its data, lines parted by LF, never NULL. chttp_sse_fields() tells
- * its type, id and retry. `obj` is shared by up to 32 events that came together: release all of them, and their credit comes
- * back with the last. One that is kept keeps up to 4 KiB, or its own size.
+ * An event of a stream (CHTTP_REQ_SSE): `data` and `len` are its data, lines parted by LF, never NULL. chttp_sse_fields()
+ * tells its type, id and retry. `obj` is shared by up to 32 events that came together: release all of them, and their credit
+ * comes back with the last. One that is kept keeps up to 4 KiB, or its own size.
  *
  * What chttp_sse_fields() reads, for bindings: `arg` is retry in milliseconds, 0xffffffff for none; of `aux` the bits 0 to 15
  * are the length of the type, which stands behind the data (0: "message"), 16 to 31 the length of the id, and 32 to 63 where
@@ -1694,10 +1694,10 @@
  * CHTTP_EV_WS_OPEN says that it is open. Then come CHTTP_EV_WS_MESSAGE under `recv_credit`, and what else was asked for;
  * chttp_ws_send(), chttp_ws_ping(), chttp_ws_close() send, with WRITABLE as for chttp_body_write(). PING is answered by the
  * library; of many that come while the server does not take our frames, those that do not fit into 16 KiB of answers get none,
- * but for the last (RFC 6455 section 5.5.3). CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers, and DONE ends it: without an error
- * after the closing handshake; else with that of the rule that the server broke (native is the code that it was told),
- * CHTTP_E_WS_ABNORMAL or CHTTP_E_CONNECTION_LOST when the connection ended without a Close frame, or that of a timeout.
- * chttp_cancel() ends it at once, without a Close frame.
+ * but for the last (RFC 6455 section 5.5.3). CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers,
+ * and DONE ends it: without an error after the closing handshake; else with that of the rule that the server broke (native
+ * is the code that it was told), CHTTP_E_WS_ABNORMAL or CHTTP_E_CONNECTION_LOST when the connection ended without a Close
+ * frame, or that of a timeout. chttp_cancel() ends it at once, without a Close frame.
  *
  * An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
  * `first_byte_timeout_ns` bounds the wait for the handshake's answer, and `read_timeout_ns` that and, from its first byte on,
@@ -1984,8 +1984,8 @@ typedef struct chttp_option {
 } chttp_option;
 
 /**
- * One exchange: a request and its answer; or a watch, or a timer. Never 0. An id whose exchange has ended is stale: functions answer
- * CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
+ * One exchange: a request and its answer; or a watch, or a timer. Never 0. An id whose exchange has ended is stale:
+ * functions answer CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
  */
 typedef uint64_t chttp_xid;
 
@@ -1993,8 +1993,10 @@ typedef uint64_t chttp_xid;
  * Everything that happens. 64 bytes in the caller's memory. Unknown kinds are to be released and ignored.
  *
  * Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or INFORMATIONAL* RESPONSE; a failure cuts it
- * short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. In a stream of events SSE* stands for BODY*, and after SSE_RECONNECT it begins anew. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
- * the last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
+ * short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. In a stream of
+ * events SSE* stands for BODY*, and after SSE_RECONNECT it begins anew. WRITABLE and WRITE_DONE interleave. STREAM_TLS
+ * stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is the
+ * last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
  */
 typedef struct chttp_event {
     /**
@@ -2194,9 +2196,9 @@ typedef struct chttp_websocket {
     const char *protocols;
     size_t protocols_len;
     /**
-     * Bytes of a message, decompressed where it is compressed. A larger one ends the WebSocket with CHTTP_E_WS_MESSAGE_TOO_LARGE,
-     * and the server is told 1009. Beside the credit, memory is bounded by it: while a message grows it may take half as much
-     * again. 0: the engine's default, with CHTTP_WS_FRAGMENTS none; CHTTP_UNLIMITED: none.
+     * Bytes of a message, decompressed where it is compressed. A larger one ends the WebSocket with
+     * CHTTP_E_WS_MESSAGE_TOO_LARGE, and the server is told 1009. Beside the credit, memory is bounded by it: while a message
+     * grows it may take half as much again. 0: the engine's default, with CHTTP_WS_FRAGMENTS none; CHTTP_UNLIMITED: none.
      */
     uint64_t max_message;
     /**
@@ -2288,7 +2290,8 @@ typedef struct chttp_request {
      */
     uint64_t token;
     /**
-     * Absolute, http or https (a WebSocket's may be ws or wss), without spaces (%20). No user information; what stands behind `#` is cut off.
+     * Absolute, http or https (a WebSocket's may be ws or wss), without spaces (%20). No user information; what stands
+     * behind `#` is cut off.
      */
     const char *url;
     size_t url_len;
@@ -2298,7 +2301,8 @@ typedef struct chttp_request {
     const char *method;
     size_t method_len;
     /**
-     * NULL, or the request-target to send instead of the URL's (RFC 9112 section 3.2).
+     * NULL, or the request-target to send instead of the URL's (RFC 9112 section 3.2), which is path and query; `*` for
+     * OPTIONS to a URL without them.
      */
     const char *target;
     size_t target_len;
@@ -2646,8 +2650,8 @@ typedef struct chttp_mock_tls {
      */
     uint32_t alert;
     /**
-     * The application protocol that it knows (ALPN), of 1 to 255 bytes: a client that offers others alone fails. Not NULL, and of
-     * length 0: it knows nothing of ALPN. NULL: "http/1.1".
+     * The application protocol that it knows (ALPN), of 1 to 255 bytes: a client that offers others alone fails. Not NULL,
+     * and of length 0: it knows nothing of ALPN. NULL: "http/1.1".
      */
     const char *alpn;
     size_t alpn_len;
@@ -2942,8 +2946,8 @@ int32_t chttp_error_os_errno(const struct chttp_error *error);
 
 /**
  * The code of the layer below, or 0: EAI_... of the name service; the number of the alert with which the peer ended TLS
- * (RFC 8446 section 6); with CHTTP_E_H2_... the code of RFC 9113 section 7; with CHTTP_E_WS_... the close code that the server was
- * told (RFC 6455 section 7.4.1), 0 where there was nobody to tell. Of no meaning for an invalid object.
+ * (RFC 8446 section 6); with CHTTP_E_H2_... the code of RFC 9113 section 7; with CHTTP_E_WS_... the close code that the
+ * server was told (RFC 6455 section 7.4.1), 0 where there was nobody to tell. Of no meaning for an invalid object.
  *
  * Context:   [any-ctx] [child-ok]
  * Since:     0.1
@@ -3022,8 +3026,8 @@ int32_t chttp_error_peer(const struct chttp_error *error,
                          size_t cap);
 
 /**
- * Submit `n` requests, `stride` bytes apart (sizeof(chttp_request), or 0 for the same; at most 1 MiB). All are accepted, or none. Their
- * ids are written to `xids`, which may be NULL; their events arrive at `queue`.
+ * Submit `n` requests, `stride` bytes apart (sizeof(chttp_request), or 0 for the same; at most 1 MiB). All are accepted, or
+ * none. Their ids are written to `xids`, which may be NULL; their events arrive at `queue`.
  *
  * A refused submit returns its code at once and produces no event. `error`, unless NULL, then receives an object that
  * names the field and the rule; release it. Never blocks for the network; with nobody else at work it may send at once.
@@ -3042,11 +3046,11 @@ int32_t chttp_submit(const struct chttp_engine *engine,
                      struct chttp_error **error);
 
 /**
- * Cancel an exchange, or end a watch or a timer. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
- * events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
+ * Cancel an exchange, or end a watch or a timer. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had
+ * ended already; so are events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
  *
- * Its connection is closed, unless nothing was sent on it; in HTTP/2 its stream is reset, and the connection stays. From a signal handler: set a flag, call chttp_queue_wakeup(),
- * and cancel where the queue is drained.
+ * Its connection is closed, unless nothing was sent on it; in HTTP/2 its stream is reset, and the connection stays. From a
+ * signal handler: set a flag, call chttp_queue_wakeup(), and cancel where the queue is drained.
  *
  * Context:   [any-ctx]
  * Returns:   0; CHTTP_E_NOT_FOUND (it has ended), CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
@@ -3092,9 +3096,9 @@ int32_t chttp_body_end(const struct chttp_engine *engine,
  * Run one request to its end on the calling thread and give its whole answer: for scripts and simple programs.
  *
  * The answer's body may have `collect_max` bytes. `timeout_ns` bounds the call beside the request's own timeouts
- * (CHTTP_UNLIMITED: they alone). What needs a queue is refused: CHTTP_REQ_STREAM_BODY (CHTTP_E_INVALID_BODY), and CHTTP_REQ_RAW,
- * CHTTP_REQ_WEBSOCKET and CHTTP_REQ_SSE (CHTTP_E_INVALID_ARG). On success `*response` is set, on failure `*error`,
- * unless NULL; release both with chttp_release().
+ * (CHTTP_UNLIMITED: they alone). What needs a queue is refused: CHTTP_REQ_STREAM_BODY (CHTTP_E_INVALID_BODY), and
+ * CHTTP_REQ_RAW, CHTTP_REQ_WEBSOCKET and CHTTP_REQ_SSE (CHTTP_E_INVALID_ARG). On success `*response` is set, on failure
+ * `*error`, unless NULL; release both with chttp_release().
  *
  * Context:   [any-thread]; many threads may call it at a time
  * Returns:   0; what chttp_submit() returns; the code of the failure; CHTTP_E_TOO_LARGE, CHTTP_E_TIMED_OUT,
@@ -3391,8 +3395,8 @@ void chttp_release(void *obj);
 void chttp_retain(void *obj);
 
 /**
- * Release the objects of `n` events, `stride` bytes apart (0 for sizeof(chttp_event)), and set their `obj` and `data` to NULL. An event whose object
- * is to be kept gets its `obj` set to NULL by the caller before.
+ * Release the objects of `n` events, `stride` bytes apart (0 for sizeof(chttp_event)), and set their `obj` and `data` to
+ * NULL. An event whose object is to be kept gets its `obj` set to NULL by the caller before.
  *
  * Context:   [any-ctx] [child-ok]
  * Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_INVALID_SIZE.
@@ -3675,8 +3679,8 @@ int32_t chttp_response_tls(const struct chttp_response *response,
  *
  * With an engine that the caller drives this is a whole event loop: its sockets, your descriptors and timers, what other
  * threads post, one thread. With one that has a thread, each of several threads may run a queue of its own. Several may run
- * one queue, too. `on_events` may do what it may in chttp_queue_dispatch(), and call chttp_queue_stop(). On a mock, time passes
- * as in chttp_queue_wait().
+ * one queue, too. `on_events` may do what it may in chttp_queue_dispatch(), and call chttp_queue_stop(). On a mock, time
+ * passes as in chttp_queue_wait().
  *
  * Context:   [any-thread]
  * Ownership: objects that `on_events` has not taken are released after each batch.
@@ -4012,9 +4016,9 @@ int32_t chttp_ws_pong(const struct chttp_engine *engine,
                       size_t len);
 
 /**
- * Begin to close: send a Close frame behind all that was sent before. Messages still come, under credit, until the server answers
- * (CHTTP_EV_WS_CLOSE) and closes the connection; DONE follows, without an error. Its answer stands behind what it has sent
- * before: go on releasing messages until then. For an end at once there is chttp_cancel().
+ * Begin to close: send a Close frame behind all that was sent before. Messages still come, under credit, until the server
+ * answers (CHTTP_EV_WS_CLOSE) and closes the connection; DONE follows, without an error. Its answer stands behind what it
+ * has sent before: go on releasing messages until then. For an end at once there is chttp_cancel().
  *
  * `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4), or CHTTP_WS_NO_STATUS for none, then without a
  * reason. `reason` is UTF-8 of up to 123 bytes, or NULL. `error`, unless NULL, receives on failure an object that names the

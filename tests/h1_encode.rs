@@ -159,6 +159,26 @@ fn target_forms_and_extras() {
     assert_eq!(text(&Spec { body: NONE, ..expect }, &[]), "GET /b?c HTTP/1.1|Host: a:81||");
 }
 
+/// RFC 9110 section 4.2.3, RFC 9112 section 3.2.4.
+#[test]
+fn options_without_a_path_are_the_servers_own() {
+    for (method, url, absolute_form, line) in [
+        ("OPTIONS", "http://a", false, "OPTIONS * HTTP/1.1"),
+        ("OPTIONS", "http://a#b", false, "OPTIONS * HTTP/1.1"),
+        ("OPTIONS", "http://a/", false, "OPTIONS / HTTP/1.1"),
+        ("OPTIONS", "http://a?b", false, "OPTIONS /?b HTTP/1.1"),
+        ("OPTIONS", "http://a", true, "OPTIONS http://a HTTP/1.1"),
+        ("OPTIONS", "http://a/", true, "OPTIONS http://a/ HTTP/1.1"),
+        ("options", "http://a", false, "options / HTTP/1.1"),
+        ("GET", "http://a", false, "GET / HTTP/1.1"),
+        ("GET", "http://a", true, "GET http://a/ HTTP/1.1"),
+    ] {
+        let parsed = Url::parse(url.as_bytes()).unwrap();
+        let spec = Spec { absolute_form, ..Spec::new(method.as_bytes(), &parsed) };
+        assert_eq!(text(&spec, &[]), format!("{line}|Host: a||"), "{method} {url}");
+    }
+}
+
 #[test]
 fn flags() {
     let url = Url::parse(b"https://a/").unwrap();

@@ -92,6 +92,15 @@ fn targets_become_pseudo_headers() {
 }
 
 #[test]
+fn options_without_a_path_are_the_servers_own() {
+    // RFC 9113 section 8.3.1.
+    for (url, path) in [("http://a", "*"), ("http://a/", "/"), ("http://a?b", "/?b")] {
+        let uri = head("OPTIONS", url, &[]).uri;
+        assert_eq!((uri.path_and_query().unwrap().as_str(), uri.authority().unwrap().as_str()), (path, "a"), "{url}");
+    }
+}
+
+#[test]
 fn connect_is_to_its_target_and_an_extended_one_to_the_url() {
     let url = Url::parse(b"https://example.org/chat?a=b").unwrap();
     let mut spec = Spec::new(b"CONNECT", &url);

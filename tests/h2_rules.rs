@@ -158,6 +158,19 @@ fn fields_are_told_in_the_order_of_the_wire() {
 }
 
 #[test]
+fn blanks_around_a_value_are_cut_off_as_in_http1() {
+    let mut talk = Talk::new(Limits::default());
+    talk.open(BodyLen::None);
+    talk.hear(headers(1, false, &[STATUS, ("a", " \tx y\t"), ("b", " "), ("content-length", "2 ")]));
+    talk.hear([data(1, false, b"hi"), headers(1, true, &[("sum", "7\t")])].concat());
+    assert_eq!(talk.told(), ["0 200 a=x y b= content-length=2", "0 +2", "0 trailers sum=7", "0 end"]);
+    // `:status` is no field that a server copies from somewhere.
+    talk.open(BodyLen::None);
+    talk.hear(headers(3, true, &[(":status", "200 ")]));
+    assert_eq!(talk.told(), ["0 Message(1)"]);
+}
+
+#[test]
 fn a_body_goes_out_within_both_windows_and_frames_that_the_peer_takes() {
     let mut talk = Talk::new(Limits::default());
     let (one, two) = (talk.open(BodyLen::Unknown), talk.open(BodyLen::Unknown));

@@ -53,17 +53,17 @@ pub const CHTTP_EV_WS_MESSAGE: u32 = 24;
 /// The server has sent a PING with `data` and `len` (CHTTP_WS_CONTROL or CHTTP_WS_MANUAL_PONG). It may come between the pieces
 /// of a message.
 pub const CHTTP_EV_WS_PING: u32 = 25;
-/// The server has sent a PONG with `data` and `len` (CHTTP_WS_CONTROL): to chttp_ws_ping(), to a heartbeat, whose PING is empty,
-/// or unasked.
+/// The server has sent a PONG with `data` and `len` (CHTTP_WS_CONTROL): to chttp_ws_ping(), to a heartbeat, whose PING is
+/// empty, or unasked.
 pub const CHTTP_EV_WS_PONG: u32 = 26;
 /// The server has sent its Close frame: `arg` is its code, CHTTP_WS_NO_STATUS for none, `data` and `len` the reason. No message
 /// follows, and nothing can be sent any more. DONE comes when the connection is closed.
 pub const CHTTP_EV_WS_CLOSE: u32 = 27;
 /// What chttp_queue_post() was given: `token`, and `aux`. Terminal. `xid` is 0.
 pub const CHTTP_EV_TASK: u32 = 22;
-/// An event of a stream (CHTTP_REQ_SSE): `data` and `len` are its data, lines parted by LF, never NULL. chttp_sse_fields() tells
-/// its type, id and retry. `obj` is shared by up to 32 events that came together: release all of them, and their credit comes
-/// back with the last. One that is kept keeps up to 4 KiB, or its own size.
+/// An event of a stream (CHTTP_REQ_SSE): `data` and `len` are its data, lines parted by LF, never NULL. chttp_sse_fields()
+/// tells its type, id and retry. `obj` is shared by up to 32 events that came together: release all of them, and their credit
+/// comes back with the last. One that is kept keeps up to 4 KiB, or its own size.
 ///
 /// What chttp_sse_fields() reads, for bindings: `arg` is retry in milliseconds, 0xffffffff for none; of `aux` the bits 0 to 15
 /// are the length of the type, which stands behind the data (0: "message"), 16 to 31 the length of the id, and 32 to 63 where
@@ -157,10 +157,10 @@ pub const CHTTP_REQ_SSE: u32 = 512;
 /// CHTTP_EV_WS_OPEN says that it is open. Then come CHTTP_EV_WS_MESSAGE under `recv_credit`, and what else was asked for;
 /// chttp_ws_send(), chttp_ws_ping(), chttp_ws_close() send, with WRITABLE as for chttp_body_write(). PING is answered by the
 /// library; of many that come while the server does not take our frames, those that do not fit into 16 KiB of answers get none,
-/// but for the last (RFC 6455 section 5.5.3). CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers, and DONE ends it: without an error
-/// after the closing handshake; else with that of the rule that the server broke (native is the code that it was told),
-/// CHTTP_E_WS_ABNORMAL or CHTTP_E_CONNECTION_LOST when the connection ended without a Close frame, or that of a timeout.
-/// chttp_cancel() ends it at once, without a Close frame.
+/// but for the last (RFC 6455 section 5.5.3). CHTTP_EV_WS_CLOSE tells the server's Close frame, which the library answers,
+/// and DONE ends it: without an error after the closing handshake; else with that of the rule that the server broke (native
+/// is the code that it was told), CHTTP_E_WS_ABNORMAL or CHTTP_E_CONNECTION_LOST when the connection ended without a Close
+/// frame, or that of a timeout. chttp_cancel() ends it at once, without a Close frame.
 ///
 /// An answer that does not switch protocols is an ordinary one: HEADERS, BODY, DONE. Redirects are not followed. Its
 /// `first_byte_timeout_ns` bounds the wait for the handshake's answer, and `read_timeout_ns` that and, from its first byte on,
@@ -178,15 +178,17 @@ pub const CHTTP_UNLIMITED: u64 = 0xffffffffffffffff;
 /// Wherever a text is given as pointer and length: it ends with NUL.
 pub const CHTTP_NUL_TERMINATED: u64 = 0xffffffffffffffff;
 
-/// One exchange: a request and its answer; or a watch, or a timer. Never 0. An id whose exchange has ended is stale: functions answer
-/// CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
+/// One exchange: a request and its answer; or a watch, or a timer. Never 0. An id whose exchange has ended is stale:
+/// functions answer CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
 pub type chttp_xid = u64;
 
 /// Everything that happens. 64 bytes in the caller's memory. Unknown kinds are to be released and ignored.
 ///
 /// Order within an exchange: INFORMATIONAL* HEADERS BODY* TRAILERS? DONE, or INFORMATIONAL* RESPONSE; a failure cuts it
-/// short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. In a stream of events SSE* stands for BODY*, and after SSE_RECONNECT it begins anew. WRITABLE and WRITE_DONE interleave. STREAM_TLS stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is
-/// the last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
+/// short with DONE. A WebSocket: INFORMATIONAL* WS_OPEN (WS_MESSAGE | WS_PING | WS_PONG)* WS_CLOSE? DONE. In a stream of
+/// events SSE* stands for BODY*, and after SSE_RECONNECT it begins anew. WRITABLE and WRITE_DONE interleave. STREAM_TLS
+/// stands between BODY events, STREAM_END behind them. Every accepted exchange gets exactly one terminal event, and it is the
+/// last. Only `obj` is owned: it is to be released, and what `data` points to goes with it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chttp_event {
@@ -237,13 +239,15 @@ pub struct chttp_request {
     pub flags: u32,
     /// The caller's own word for the exchange; comes back in every event. Not looked at.
     pub token: u64,
-    /// Absolute, http or https (a WebSocket's may be ws or wss), without spaces (%20). No user information; what stands behind `#` is cut off.
+    /// Absolute, http or https (a WebSocket's may be ws or wss), without spaces (%20). No user information; what stands
+    /// behind `#` is cut off.
     pub url: *const c_char,
     pub url_len: usize,
     /// NULL for GET. Any token (RFC 9110 section 9.1), case-sensitive.
     pub method: *const c_char,
     pub method_len: usize,
-    /// NULL, or the request-target to send instead of the URL's (RFC 9112 section 3.2).
+    /// NULL, or the request-target to send instead of the URL's (RFC 9112 section 3.2), which is path and query; `*` for
+    /// OPTIONS to a URL without them.
     pub target: *const c_char,
     pub target_len: usize,
     /// Fields to send: names, order, case and duplicates go out as they stand here. Host, Content-Length and

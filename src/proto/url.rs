@@ -158,6 +158,12 @@ impl<'a> Url<'a> {
         find(self.rest, b'?').map(|i| text(&self.rest[i + 1..]))
     }
 
+    /// Whether there is neither path nor query: to OPTIONS this is the server as a whole (RFC 9110 section 4.2.3), to all other
+    /// methods the same as `/`.
+    pub const fn names_no_resource(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Bytes of path and query, or a few more.
     pub const fn target_len(&self) -> usize {
         self.rest.len() + 1
@@ -187,10 +193,15 @@ impl<'a> Url<'a> {
 
     /// Append the absolute-form, for a proxy.
     pub fn push_absolute(&self, out: &mut Vec<u8>) {
+        self.push_origin(out);
+        self.push_target(out);
+    }
+
+    /// Append the absolute-form without path and query.
+    pub fn push_origin(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.scheme.as_str().as_bytes());
         out.extend_from_slice(b"://");
         self.push_authority(out);
-        self.push_target(out);
     }
 
     /// Scheme, host and port agree; hosts are compared without regard to case, addresses by value.

@@ -289,6 +289,15 @@ impl<'s> Encoder<'s> {
                 self.bytes.extend_from_slice(raw);
             }
             None if names_authority => url.push_authority_with_port(&mut self.bytes),
+            // The server as a whole. Nothing is behind the authority for a proxy, which makes `*` of that (RFC 9112 section
+            // 3.2.4).
+            None if method == b"OPTIONS" && url.names_no_resource() => {
+                if absolute_form {
+                    url.push_origin(&mut self.bytes);
+                } else {
+                    self.bytes.push(b'*');
+                }
+            }
             None if absolute_form => url.push_absolute(&mut self.bytes),
             None => url.push_target(&mut self.bytes),
         }

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 impl H2 {
     /// A field section of a stream.
-    pub(super) fn fields(&mut self, key: u32, section: &Section, ends: bool, sink: &mut impl Sink) {
+    pub(super) fn fields(&mut self, key: u32, section: &mut Section, ends: bool, sink: &mut impl Sink) {
         if self.streams.get(key).is_some_and(|stream| stream.answered) {
             self.trailers(key, section, ends, sink);
         } else {
@@ -22,12 +22,12 @@ impl H2 {
         }
     }
 
-    fn head(&mut self, key: u32, section: &Section, ends: bool, sink: &mut impl Sink) {
+    fn head(&mut self, key: u32, section: &mut Section, ends: bool, sink: &mut impl Sink) {
         let s = StreamKey(key);
         if let Some(fault) = section.over() {
             return self.break_off(key, code::CANCEL, fault, sink);
         }
-        let Some(answer) = head::answer(section.fields()) else { return self.malformed(key, sink) };
+        let Some(answer) = head::answer(section) else { return self.malformed(key, sink) };
         let Some(stream) = self.streams.get_mut(key) else { return };
         // Without `:status`, which is the first.
         let fields = Fields { bytes: &section.bytes, table: &section.table[1..] };
@@ -70,13 +70,13 @@ impl H2 {
         }
     }
 
-    fn trailers(&mut self, key: u32, section: &Section, ends: bool, sink: &mut impl Sink) {
+    fn trailers(&mut self, key: u32, section: &mut Section, ends: bool, sink: &mut impl Sink) {
         if section.over().is_some() {
             return self.break_off(key, code::CANCEL, Fault::TrailersTooLarge, sink);
         }
         // A tunnel has bytes and no fields (section 8.5).
         let misplaced = |stream: &Stream| stream.tunnel || stream.left.is_some_and(|left| left > 0);
-        if !ends || self.streams.get(key).is_none_or(misplaced) || !head::are_trailers(section.fields()) {
+        if !ends || self.streams.get(key).is_none_or(misplaced) || !head::are_trailers(section) {
             return self.malformed(key, sink);
         }
         self.ended(key, Some(section.fields()), sink);

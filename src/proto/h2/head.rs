@@ -1,12 +1,12 @@
 //! What the heads and trailers of HTTP say in HTTP/2: requests on their way out, and the rules for what comes in.
 //!
-//! RFC 9113 sections 8.1.1 (malformed messages), 8.2 (names in lower case, no fields of the connection), 8.2.3 (cookies may
-//! be split), 8.3 (pseudo-header fields), 8.5 (CONNECT); RFC 7541 section 7.1.3 (what is never indexed).
+//! RFC 9113 sections 8.1.1 (malformed messages), 8.2 (names in lower case, no fields of the connection), 8.2.1 (values), 8.2.3
+//! (cookies may be split), 8.3 (pseudo-header fields), 8.5 (CONNECT); RFC 7541 section 7.1.3 (what is never indexed).
 
-use super::hpack::Index;
-use crate::proto::h1::bytes::{all_lower, all_text, eq_lower, trim};
+use super::hpack::{Index, Section};
+use crate::proto::h1::bytes::{all_lower, all_text, eq_lower, is_blank, trim};
 use crate::proto::h1::framing::content_length;
-use crate::proto::{Field, Fields, RequestRef};
+use crate::proto::{Field, RequestRef};
 use std::borrow::Cow;
 
 /// Cookies shorter than this could be guessed byte by byte from what an index makes of them.
@@ -36,18 +36,21 @@ pub fn target<'a>(request: &RequestRef<'a>) -> Option<Target<'a>> {
     if authority.is_empty() || !authority.iter().all(is_good) {
         return None;
     }
-    let scheme_and_path = if is_plain_connect { None } else { Some((request.scheme, path(request.target)?)) };
+    let scheme_and_path = if is_plain_connect { None } else { Some((request.scheme, path(request)?)) };
     Some(Target { authority, scheme_and_path })
 }
 
-/// The path of a request-target. An absolute-form has one behind its authority.
-fn path(target: &[u8]) -> Option<Cow<'_, [u8]>> {
+/// The path of a request-target. An absolute-form has one behind its authority; OPTIONS without any is for the server as a
+/// whole (section 8.3.1).
+fn path<'a>(request: &RequestRef<'a>) -> Option<Cow<'a, [u8]>> {
+    let target = request.target;
     if target.first() == Some(&b'/') || target == b"*" {
         return Some(Cow::Borrowed(target));
     }
     let behind = target.windows(3).position(|w| w == b"://").map(|at| &target[at + 3..])?;
     let at = behind.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(behind.len());
     Some(match &behind[at..] {
+        [] if request.method == b"OPTIONS" => Cow::Borrowed(b"*"),
         [] => Cow::Borrowed(b"/"),
         query @ [b'?', ..] => Cow::Owned([b"/", query].concat()),
         path => Cow::Borrowed(path),
@@ -111,29 +114,30 @@ pub struct Answer {
 }
 
 /// Read the head of an answer: `:status` and nothing else of its kind, before all others. `None` if it is malformed.
-pub fn answer(fields: Fields<'_>) -> Option<Answer> {
-    let (first, others) = fields.table.split_first()?;
-    if first.name(fields.bytes) != b":status" {
+pub fn answer(section: &mut Section) -> Option<Answer> {
+    let (first, others) = section.table.split_first_mut()?;
+    if first.name(&section.bytes) != b":status" {
         return None;
     }
-    let status = match first.value(fields.bytes) {
+    let status = match first.value(&section.bytes) {
         &[a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
             u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0')
         }
         _ => return None,
     };
-    Some(Answer { status, length: check(fields.bytes, others)? })
+    Some(Answer { status, length: check(&section.bytes, others)? })
 }
 
 /// Whether a trailer section is well-formed.
-pub fn are_trailers(fields: Fields<'_>) -> bool {
-    check(fields.bytes, fields.table).is_some()
+pub fn are_trailers(section: &mut Section) -> bool {
+    check(&section.bytes, &mut section.table).is_some()
 }
 
 /// Names and values are such as may be, and no field is one of the connection. What they say of the length.
-fn check(bytes: &[u8], table: &[Field]) -> Option<Option<u64>> {
+fn check(bytes: &[u8], table: &mut [Field]) -> Option<Option<u64>> {
     let mut length = None;
     for field in table {
+        cut_blanks(bytes, field);
         let (name, value) = (field.name(bytes), field.value(bytes));
         if name.is_empty() || !all_lower(name) || !all_text(value) {
             return None;
@@ -152,20 +156,35 @@ fn check(bytes: &[u8], table: &[Field]) -> Option<Option<u64>> {
     Some(length)
 }
 
+/// Blanks at the ends of a value make the message malformed by section 8.2.1. Servers send them all the same, where the value
+/// was copied out of something that HTTP/1.1 trims, and what else speaks HTTP/2 in the field takes it; so they are cut off as
+/// there (RFC 9112 section 5.1), and nobody who reads the value sees a difference.
+fn cut_blanks(bytes: &[u8], field: &mut Field) {
+    let value = field.value(bytes);
+    let is_padded = |end: Option<&u8>| end.is_some_and(|&b| is_blank(b));
+    if is_padded(value.first()) || is_padded(value.last()) {
+        let leading = value.iter().take_while(|&&b| is_blank(b)).count();
+        field.value += leading as u32;
+        field.value_len = trim(value).len() as u32;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::h1::encode::{Spec, encode};
+    use crate::proto::url::Url;
 
-    fn read(fields: &[(&str, &str)]) -> (Vec<u8>, Vec<Field>) {
-        let (mut bytes, mut table) = (Vec::new(), Vec::new());
+    fn read(fields: &[(&str, &str)]) -> Section {
+        let mut section = Section::default();
         for (name, value) in fields {
-            let at = bytes.len() as u32;
-            bytes.extend_from_slice(name.as_bytes());
-            bytes.extend_from_slice(value.as_bytes());
+            let at = section.bytes.len() as u32;
+            section.bytes.extend_from_slice(name.as_bytes());
+            section.bytes.extend_from_slice(value.as_bytes());
             let (name_len, value_len) = (name.len() as u32, value.len() as u32);
-            table.push(Field { name: at, name_len, value: at + name_len, value_len });
+            section.table.push(Field { name: at, name_len, value: at + name_len, value_len });
         }
-        (bytes, table)
+        section
     }
 
     #[test]
@@ -196,9 +215,12 @@ mod tests {
             (&[OK, ("connection", "close")], None),
             (&[OK, ("te", "trailers")], fine(200, None)),
             (&[OK, ("te", "gzip")], None),
+            (&[OK, ("content-length", " 7\t")], fine(200, Some(7))),
+            (&[OK, ("te", " gzip")], None),
+            (&[(":status", " 200")], None),
+            (&[(":status", "200 ")], None),
         ] {
-            let (bytes, table) = read(fields);
-            assert_eq!(answer(Fields { bytes: &bytes, table: &table }), expected, "{fields:?}");
+            assert_eq!(answer(&mut read(fields)), expected, "{fields:?}");
         }
     }
 
@@ -207,22 +229,35 @@ mod tests {
         for (fields, good) in
             [(&[("sum", "7")][..], true), (&[], true), (&[(":status", "200")], false), (&[("Sum", "7")], false)]
         {
-            let (bytes, table) = read(fields);
-            assert_eq!(are_trailers(Fields { bytes: &bytes, table: &table }), good, "{fields:?}");
+            assert_eq!(are_trailers(&mut read(fields)), good, "{fields:?}");
         }
     }
 
     #[test]
+    fn blanks_around_a_value_are_no_part_of_it() {
+        let mut section = read(&[("a", " b c\t "), ("d", "e"), ("f", "\t "), ("g", "")]);
+        assert!(are_trailers(&mut section));
+        let values: Vec<_> = section.fields().iter().map(|(_, value)| value).collect();
+        assert_eq!(values, [&b"b c"[..], b"e", b"", b""]);
+    }
+
+    #[test]
     fn paths_of_all_forms() {
-        for (target, expected) in [
-            ("/a?b", Some("/a?b")),
-            ("*", Some("*")),
-            ("http://a", Some("/")),
-            ("http://a?b/c", Some("/?b/c")),
-            ("http://a/b?c", Some("/b?c")),
-            ("nonsense", None),
+        let url = Url::parse(b"http://a/").unwrap();
+        for (method, target, expected) in [
+            ("GET", "/a?b", Some("/a?b")),
+            ("GET", "*", Some("*")),
+            ("GET", "http://a", Some("/")),
+            ("GET", "http://a?b/c", Some("/?b/c")),
+            ("GET", "http://a/b?c", Some("/b?c")),
+            ("GET", "nonsense", None),
+            ("OPTIONS", "http://a", Some("*")),
+            ("OPTIONS", "http://a/", Some("/")),
+            ("OPTIONS", "http://a?b", Some("/?b")),
         ] {
-            assert_eq!(path(target.as_bytes()).as_deref(), expected.map(str::as_bytes), "{target}");
+            let spec = Spec { target: Some(target.as_bytes()), ..Spec::new(method.as_bytes(), &url) };
+            let head = encode(&spec, std::iter::empty::<(&[u8], &[u8])>()).unwrap();
+            assert_eq!(path(&head.request()).as_deref(), expected.map(str::as_bytes), "{method} {target}");
         }
     }
 }

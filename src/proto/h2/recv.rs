@@ -357,7 +357,7 @@ impl H2 {
             return Err(Fault::Flood);
         }
         match self.find(head.stream)?.filter(|key| !self.has_ended(*key)) {
-            Some(key) => self.fields(key, &section, head.has(flag::END_STREAM), sink),
+            Some(key) => self.fields(key, &mut section, head.has(flag::END_STREAM), sink),
             None => self.charge_stale(section.size() as i64)?,
         }
         self.section = section;
