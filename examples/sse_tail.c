@@ -1,8 +1,8 @@
 /*
  * Follow a stream of events: sse_tail URL [LAST_EVENT_ID]
  *
- * Prints each event (Server-Sent Events, WHATWG HTML section 9.2) as TYPE ID DATA. When the connection is lost, a line on standard error
- * tells it, and the stream goes on where it was. It ends when the server says 204, or has no such stream.
+ * Prints each event (Server-Sent Events, WHATWG HTML section 9.2) as TYPE ID DATA. When the connection is lost, a line on
+ * standard error tells it, and the stream goes on where it was. It ends when the server says 204, or has no such stream.
  */
 #include <chttpcore.h>
 

@@ -2,7 +2,8 @@
 //! anew as tables, with its number, and run against the whole client on the virtual network: an application that sends back
 //! what it receives. A check at the end sees to it that no number is missing.
 //!
-//! 9.*, 12.* and 13.* are about speed and bulk: the sizes and the cuts are those of the list, the number of messages is smaller.
+//! 9.*, 12.* and 13.* are about speed and bulk: the sizes and the cuts are those of the list, the number of messages is
+//! smaller.
 
 mod client;
 mod ws_support;

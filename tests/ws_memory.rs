@@ -1,4 +1,5 @@
-//! What a large message takes while it comes: at most one and a half times what it is allowed to have, counted by the allocator.
+//! What a large message takes while it comes: at most one and a half times what it is allowed to have, counted by the
+//! allocator.
 
 mod client;
 mod ws_support;

@@ -1,5 +1,5 @@
-//! WebSockets to servers that others have written, in both drives, plain and compressed: `websockets`, `picows` and hypercorn in
-//! Python, `ws` in JavaScript, and tungstenite; over HTTP/2 hypercorn.
+//! WebSockets to servers that others have written, in both drives, plain and compressed: `websockets`, `picows` and hypercorn
+//! in Python, `ws` in JavaScript, and tungstenite; over HTTP/2 hypercorn.
 
 mod real_support;
 #[allow(dead_code)] // Shared with other test binaries.

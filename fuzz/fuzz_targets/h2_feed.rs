@@ -1,5 +1,5 @@
-//! Shared by the target of HTTP/2 and the tests: what a server says, fed in cuts, and what two streams and two tunnels were told
-//! of it.
+//! Shared by the target of HTTP/2 and the tests: what a server says, fed in cuts, and what two streams and two tunnels were
+//! told of it.
 
 use chttpcore::proto::h1::encode::{Spec, encode};
 use chttpcore::proto::h2::{H2, Limits};

@@ -126,8 +126,8 @@ impl Client {
         self.proceed(io, origin, xid, found);
     }
 
-    /// Take a connection that has room, or an idle one. An idle one that has been so for a while is looked at first: what its peer has sent meanwhile, be it
-    /// an end or an answer that nobody asked for, is no answer to what comes next.
+    /// Take a connection that has room, or an idle one. An idle one that has been so for a while is looked at first: what its
+    /// peer has sent meanwhile, be it an end or an answer that nobody asked for, is no answer to what comes next.
     fn checkout<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId) -> Option<ConnId> {
         let now = io.now();
         if self.pool.next_due() <= now {

@@ -174,7 +174,8 @@ impl Exchange {
                 if self.phase == Phase::Receiving && self.credit > 0 && silence_counts {
                     consider(self.heard_at.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
                 }
-                // The head of a handshake is short: byte by byte is not how it comes. Behind it there is no bound to a WebSocket's life.
+                // The head of a handshake is short: byte by byte is not how it comes. Behind it there is no bound to a
+                // WebSocket's life.
                 if self.phase == Phase::Receiving && self.request.websocket.is_some() && self.status == 0 {
                     consider(self.since.after(t.read), Due::Fail(e::CHTTP_E_TIMEOUT_READ));
                 }

@@ -109,8 +109,8 @@ pub unsafe extern "C" fn chttp_error_os_errno(error: *const chttp_error) -> i32 
 }
 
 /// The code of the layer below, or 0: EAI_... of the name service; the number of the alert with which the peer ended TLS
-/// (RFC 8446 section 6); with CHTTP_E_H2_... the code of RFC 9113 section 7; with CHTTP_E_WS_... the close code that the server was
-/// told (RFC 6455 section 7.4.1), 0 where there was nobody to tell. Of no meaning for an invalid object.
+/// (RFC 8446 section 6); with CHTTP_E_H2_... the code of RFC 9113 section 7; with CHTTP_E_WS_... the close code that the
+/// server was told (RFC 6455 section 7.4.1), 0 where there was nobody to tell. Of no meaning for an invalid object.
 ///
 /// Context:   [any-ctx] [child-ok]
 /// Since:     0.1

@@ -360,8 +360,8 @@ unsafe fn fields<'a>(what: &str, array: *const chttp_field, len: usize) -> Resul
     array.iter().enumerate().map(field).collect()
 }
 
-/// Submit `n` requests, `stride` bytes apart (sizeof(chttp_request), or 0 for the same; at most 1 MiB). All are accepted, or none. Their
-/// ids are written to `xids`, which may be NULL; their events arrive at `queue`.
+/// Submit `n` requests, `stride` bytes apart (sizeof(chttp_request), or 0 for the same; at most 1 MiB). All are accepted, or
+/// none. Their ids are written to `xids`, which may be NULL; their events arrive at `queue`.
 ///
 /// A refused submit returns its code at once and produces no event. `error`, unless NULL, then receives an object that
 /// names the field and the rule; release it. Never blocks for the network; with nobody else at work it may send at once.
@@ -434,11 +434,11 @@ pub(super) unsafe fn read(engine: &Arc<AnyEngine>, at: *const u8, index: usize) 
     })
 }
 
-/// Cancel an exchange, or end a watch or a timer. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had ended already; so are
-/// events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
+/// Cancel an exchange, or end a watch or a timer. Its terminal event is still to come, with CHTTP_E_CANCELLED unless it had
+/// ended already; so are events that were queued before. Whatever of them was not released does not hold it up. Idempotent.
 ///
-/// Its connection is closed, unless nothing was sent on it; in HTTP/2 its stream is reset, and the connection stays. From a signal handler: set a flag, call chttp_queue_wakeup(),
-/// and cancel where the queue is drained.
+/// Its connection is closed, unless nothing was sent on it; in HTTP/2 its stream is reset, and the connection stays. From a
+/// signal handler: set a flag, call chttp_queue_wakeup(), and cancel where the queue is drained.
 ///
 /// Context:   [any-ctx]
 /// Returns:   0; CHTTP_E_NOT_FOUND (it has ended), CHTTP_E_INVALID_ARG, CHTTP_E_FORKED.
@@ -511,9 +511,9 @@ pub unsafe extern "C" fn chttp_body_end(
 /// Run one request to its end on the calling thread and give its whole answer: for scripts and simple programs.
 ///
 /// The answer's body may have `collect_max` bytes. `timeout_ns` bounds the call beside the request's own timeouts
-/// (CHTTP_UNLIMITED: they alone). What needs a queue is refused: CHTTP_REQ_STREAM_BODY (CHTTP_E_INVALID_BODY), and CHTTP_REQ_RAW,
-/// CHTTP_REQ_WEBSOCKET and CHTTP_REQ_SSE (CHTTP_E_INVALID_ARG). On success `*response` is set, on failure `*error`,
-/// unless NULL; release both with chttp_release().
+/// (CHTTP_UNLIMITED: they alone). What needs a queue is refused: CHTTP_REQ_STREAM_BODY (CHTTP_E_INVALID_BODY), and
+/// CHTTP_REQ_RAW, CHTTP_REQ_WEBSOCKET and CHTTP_REQ_SSE (CHTTP_E_INVALID_ARG). On success `*response` is set, on failure
+/// `*error`, unless NULL; release both with chttp_release().
 ///
 /// Context:   [any-thread]; many threads may call it at a time
 /// Returns:   0; what chttp_submit() returns; the code of the failure; CHTTP_E_TOO_LARGE, CHTTP_E_TIMED_OUT,
@@ -532,8 +532,8 @@ pub unsafe extern "C" fn chttp_perform(
     // SAFETY: the caller's promise about all pointers.
     let code = unsafe {
         guard_explained(error, || {
-            // Held for the whole call, which may be long: a thread that destroys the engine meanwhile ends the exchange, and the
-            // engine itself goes with the last who uses it.
+            // Held for the whole call, which may be long: a thread that destroys the engine meanwhile ends the exchange, and
+            // the engine itself goes with the last who uses it.
             let engine = chttp_engine::get(engine)?.clone();
             if response.is_null() {
                 return Err(wrong(e::CHTTP_E_INVALID_ARG, "response is NULL"));

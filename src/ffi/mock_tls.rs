@@ -31,8 +31,8 @@ pub struct chttp_mock_tls {
     pub version: u32,
     /// 1 to 255: the peer answers with this alert (RFC 8446 section 6), and closes. 0: it does not.
     pub alert: u32,
-    /// The application protocol that it knows (ALPN), of 1 to 255 bytes: a client that offers others alone fails. Not NULL, and of
-    /// length 0: it knows nothing of ALPN. NULL: "http/1.1".
+    /// The application protocol that it knows (ALPN), of 1 to 255 bytes: a client that offers others alone fails. Not NULL,
+    /// and of length 0: it knows nothing of ALPN. NULL: "http/1.1".
     pub alpn: *const c_char,
     pub alpn_len: usize,
     /// The name or the address that its certificate is for, in ASCII. NULL: whatever the client asks for.

@@ -44,8 +44,8 @@ pub unsafe extern "C" fn chttp_retain(obj: *mut c_void) {
     });
 }
 
-/// Release the objects of `n` events, `stride` bytes apart (0 for sizeof(chttp_event)), and set their `obj` and `data` to NULL. An event whose object
-/// is to be kept gets its `obj` set to NULL by the caller before.
+/// Release the objects of `n` events, `stride` bytes apart (0 for sizeof(chttp_event)), and set their `obj` and `data` to
+/// NULL. An event whose object is to be kept gets its `obj` set to NULL by the caller before.
 ///
 /// Context:   [any-ctx] [child-ok]
 /// Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_INVALID_SIZE.

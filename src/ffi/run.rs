@@ -18,8 +18,8 @@ pub const CHTTP_RUN_STAY: u32 = 1;
 ///
 /// With an engine that the caller drives this is a whole event loop: its sockets, your descriptors and timers, what other
 /// threads post, one thread. With one that has a thread, each of several threads may run a queue of its own. Several may run
-/// one queue, too. `on_events` may do what it may in chttp_queue_dispatch(), and call chttp_queue_stop(). On a mock, time passes
-/// as in chttp_queue_wait().
+/// one queue, too. `on_events` may do what it may in chttp_queue_dispatch(), and call chttp_queue_stop(). On a mock, time
+/// passes as in chttp_queue_wait().
 ///
 /// Context:   [any-thread]
 /// Ownership: objects that `on_events` has not taken are released after each batch.

@@ -82,9 +82,9 @@ pub struct chttp_websocket {
     /// one or none.
     pub protocols: *const c_char,
     pub protocols_len: usize,
-    /// Bytes of a message, decompressed where it is compressed. A larger one ends the WebSocket with CHTTP_E_WS_MESSAGE_TOO_LARGE,
-    /// and the server is told 1009. Beside the credit, memory is bounded by it: while a message grows it may take half as much
-    /// again. 0: the engine's default, with CHTTP_WS_FRAGMENTS none; CHTTP_UNLIMITED: none.
+    /// Bytes of a message, decompressed where it is compressed. A larger one ends the WebSocket with
+    /// CHTTP_E_WS_MESSAGE_TOO_LARGE, and the server is told 1009. Beside the credit, memory is bounded by it: while a message
+    /// grows it may take half as much again. 0: the engine's default, with CHTTP_WS_FRAGMENTS none; CHTTP_UNLIMITED: none.
     pub max_message: u64,
     /// Bytes of a frame, as they are on the wire: as above with CHTTP_E_WS_FRAME_TOO_LARGE. 0: the engine's default.
     pub max_frame: u64,
@@ -354,9 +354,9 @@ pub unsafe extern "C" fn chttp_ws_pong(
     guard(|| unsafe { send(engine, xid, (frame::PONG, true, true), data, len) })
 }
 
-/// Begin to close: send a Close frame behind all that was sent before. Messages still come, under credit, until the server answers
-/// (CHTTP_EV_WS_CLOSE) and closes the connection; DONE follows, without an error. Its answer stands behind what it has sent
-/// before: go on releasing messages until then. For an end at once there is chttp_cancel().
+/// Begin to close: send a Close frame behind all that was sent before. Messages still come, under credit, until the server
+/// answers (CHTTP_EV_WS_CLOSE) and closes the connection; DONE follows, without an error. Its answer stands behind what it
+/// has sent before: go on releasing messages until then. For an end at once there is chttp_cancel().
 ///
 /// `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4), or CHTTP_WS_NO_STATUS for none, then without a
 /// reason. `reason` is UTF-8 of up to 123 bytes, or NULL. `error`, unless NULL, receives on failure an object that names the

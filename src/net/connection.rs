@@ -1,7 +1,8 @@
 //! One connection: a socket, its protocol, and the bytes that are under way in either direction.
 //!
-//! States: `dialing` until the first edge, `securing` during the handshake of TLS, then open. An idle connection holds no buffer at all: received bytes stand in
-//! `kept` only while the protocol needs more of them, unsent bytes in `pending` only while the socket takes no more.
+//! States: `dialing` until the first edge, `securing` during the handshake of TLS, then open. An idle connection holds no
+//! buffer at all: received bytes stand in `kept` only while the protocol needs more of them, unsent bytes in `pending` only
+//! while the socket takes no more.
 #![forbid(unsafe_code)]
 
 use super::secure::Secure;

@@ -143,8 +143,9 @@ impl Resolver {
         Resolver { shared: Arc::default(), lookup, at_once: true }
     }
 
-    /// Look the addresses of one family up. `done` is called once, on a worker's thread, unless the resolver is dropped before; or at once,
-    /// on this thread, if the name cannot be one, no worker can be had, or the lookup needs none: then there is no job.
+    /// Look the addresses of one family up. `done` is called once, on a worker's thread, unless the resolver is dropped
+    /// before; or at once, on this thread, if the name cannot be one, no worker can be had, or the lookup needs none: then
+    /// there is no job.
     pub fn resolve(&self, host: &str, family: Family, done: Done) -> Option<JobId> {
         let name = CString::new(host).ok().filter(|_| is_name(host));
         let Some(host) = name else {

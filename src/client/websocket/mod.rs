@@ -296,7 +296,8 @@ impl Client {
     }
 
     /// The server has closed its side of a stream of HTTP/2 behind its Close frame: we answer that, and close ours. It is for
-    /// the server to begin (RFC 6455 section 7.1.1); there are some that lose the connection over an end of ours that comes first.
+    /// the server to begin (RFC 6455 section 7.1.1); there are some that lose the connection over an end of ours that comes
+    /// first.
     pub(super) fn answer_end<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
         let Some(ws) = self.exchange(xid).and_then(|x| x.ws.as_ref()) else { return };
         if ws.has_controls() {

@@ -29,8 +29,8 @@ pub enum Kind {
 /// (RFC 6455 section 7.4.1).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Rule {
-    /// The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept, or is no 101 of HTTP/1.1 without
-    /// a body (section 4.1).
+    /// The answer to the handshake lacks Upgrade, Connection or the right Sec-WebSocket-Accept, or is no 101 of HTTP/1.1
+    /// without a body (section 4.1).
     Accept,
     /// An extension that was not asked for, or one that is agreed on in a way that is not allowed (RFC 7692 section 7.1).
     Extension,

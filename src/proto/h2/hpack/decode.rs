@@ -19,8 +19,8 @@ impl Decoder {
         Decoder { table: Table::new(table_max), table_max }
     }
 
-    /// A whole block, the fragments of all its frames joined. Its fields are added to `into`; nothing of HTTP is checked. Whoever
-    /// finds more than `size_max` bytes said must not go on with the connection: the table is out of step.
+    /// A whole block, the fragments of all its frames joined. Its fields are added to `into`; nothing of HTTP is checked.
+    /// Whoever finds more than `size_max` bytes said must not go on with the connection: the table is out of step.
     pub fn decode(&mut self, block: &[u8], limits: &Limits, into: &mut Section) -> Result<(), Broken> {
         let mut block = block;
         let mut may_resize = true;

@@ -18,8 +18,8 @@ pub enum Index {
 /// Fields that are remembered for `Index::Again`, and to find entries by their hash.
 const SLOTS: usize = 64;
 
-/// Where the entries of one hash are found: numbers as `Table::by_number` has them, 0 for none. What stands there may be gone or
-/// have another hash's place.
+/// Where the entries of one hash are found: numbers as `Table::by_number` has them, 0 for none. What stands there may be gone
+/// or have another hash's place.
 #[derive(Debug)]
 struct Finder {
     fields: [u64; SLOTS],
