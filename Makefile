@@ -37,19 +37,10 @@ demo: ## build, start servers on loopback and talk to them; or fetch URL=https:/
 demo: build
 	@CC='$(CC)' examples/demo/run.sh $(if $(filter command,$(origin URL)),'$(URL)')
 
-# Each part runs whatever became of the others; the last lines are those of `cargo test`, unless another part failed.
-# What it printed says whether the tests that docs/contract.md names were run, by whatever way one may be lost.
 test: ## everything that continuous integration runs
 	tests/deps.sh
 	@$(MAKE) --no-print-directory build
-	@failed=; \
-	    $(MAKE) --no-print-directory lint || failed="$$failed lint"; \
-	    tests/python.sh || failed="$$failed python"; \
-	    { $(CARGO) test --no-fail-fast 2>&1 && echo passed > $(BUILD)/verdict || echo failed > $(BUILD)/verdict; } | \
-	        tee $(BUILD)/test.log; \
-	    grep -q passed $(BUILD)/verdict || failed="$$failed cargo-test"; \
-	    python3 tests/ran.py $(BUILD)/test.log || failed="$$failed contract"; \
-	    test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+	@CARGO='$(CARGO)' MAKE='$(MAKE)' tests/all.sh
 
 soak: ## the long run under load (tests/soak.sh)
 soak: build
