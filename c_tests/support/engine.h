@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <poll.h>
 
-#define GUARD_MS 60000
+#define GUARD_MS 240000
 #define SECOND_NS 1000000000ull
 #define MS_NS 1000000ull
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* A child that takes as long is killed by a signal. */
-#define CHILD_GUARD_S 90
+#define CHILD_GUARD_S 300
 #define FDS_MAX 1024
 
 /* The descriptors that are open, one byte each. */

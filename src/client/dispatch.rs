@@ -4,6 +4,7 @@ use super::events::Subscription;
 use super::exchange::{Delivery, Due, Exchange, Told};
 use super::failure::{Cause, Phase};
 use super::gate::Gate;
+use super::outcome::is_idempotent;
 use super::response::{Route, Timing};
 use super::sink;
 use super::upload::{Piece, Source, Upload};
@@ -109,7 +110,10 @@ impl Client {
     /// A connection for a request that has just come, or a place in the queue.
     pub(super) fn find_place<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) {
         let Some(origin) = self.exchange(xid).map(|x| x.origin) else { return };
-        if let Some(conn) = self.checkout(io, origin) {
+        // Another connection is tried for it if this one turns out to be dead.
+        let careless = self.exchange(xid).is_some_and(|x| is_idempotent(x.request.head.request().method));
+        let unseen_ns = if careless || io.owes_look() == Tick::NEVER { UNSEEN_NS } else { 0 };
+        if let Some(conn) = self.checkout(io, origin, unseen_ns) {
             let used = io.conn(conn).is_some_and(|c| c.served > 0);
             if let Some(exchange) = self.exchange(xid) {
                 exchange.route.reason = if used { Reason::Reused } else { Reason::Prepared };
@@ -126,9 +130,9 @@ impl Client {
         self.proceed(io, origin, xid, found);
     }
 
-    /// Take a connection that has room, or an idle one. An idle one that has been so for a while is looked at first: what its
-    /// peer has sent meanwhile, be it an end or an answer that nobody asked for, is no answer to what comes next.
-    fn checkout<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId) -> Option<ConnId> {
+    /// Take a connection that has room, or an idle one. An idle one that was not looked at for `unseen_ns` is looked at first:
+    /// what its peer has sent meanwhile, be it an end or an answer that nobody asked for, is no answer to what comes next.
+    fn checkout<B: Backend>(&mut self, io: &mut Io<B>, origin: OriginId, unseen_ns: u64) -> Option<ConnId> {
         let now = io.now();
         if self.pool.next_due() <= now {
             self.expire_idle(io);
@@ -140,7 +144,7 @@ impl Client {
             self.pool.retire(conn);
         }
         while let Some((conn, since)) = self.pool.youngest(origin) {
-            if since.max(io.seen()).after(UNSEEN_NS) <= now {
+            if since.max(io.seen()).after(unseen_ns) <= now {
                 self.receive(io, conn);
                 if io.conn(conn).is_none() {
                     continue;

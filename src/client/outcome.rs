@@ -345,6 +345,6 @@ pub(super) fn ms(ns: u64) -> f64 {
 }
 
 /// RFC 9110 section 9.2.2.
-fn is_idempotent(method: &[u8]) -> bool {
+pub(super) fn is_idempotent(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE" | b"PUT" | b"DELETE")
 }

@@ -79,6 +79,15 @@ impl<B: Backend> Core<B> {
         }
     }
 
+    /// Read the only connection, if there is but one: whether anything came, so that the waiter need not be asked.
+    pub fn fetch(&mut self) -> bool {
+        let came = self.client.closed.is_none() && self.io.fetch(&mut self.client);
+        if came {
+            self.client.tell_timers(&mut self.io);
+        }
+        came
+    }
+
     /// What was opened and handed over on shared connections leaves, in one piece for each.
     pub fn talk(&mut self) {
         // A body may go on at once, but not for ever.
@@ -117,7 +126,7 @@ impl<B: Backend> Core<B> {
     /// In the caller-driven drive, the end of a turn: the engine's descriptor will become readable for the next timer, and
     /// is readable while `left`. A `fresh` edge is raised for a drain that left something.
     pub fn settle(&mut self, left: bool, fresh: bool) {
-        let (now, next) = (self.io.now(), self.next());
+        let (now, next) = (self.io.now(), self.next().min(self.io.owes_look()));
         if next < self.armed || (self.armed <= now && next != self.armed) {
             self.armed = next;
             self.io.backend().arm(next);

@@ -95,6 +95,8 @@ pub struct Conn<S> {
     pub(super) sends_on: bool,
     /// Its protocol has something to say at the end of the turn.
     pub(super) talks: bool,
+    /// The backend does not report when the socket takes more.
+    pub(super) quiet: bool,
     /// Bytes arrived since the last request was opened.
     pub(super) heard: bool,
     /// The last receive filled a block: more is worth a larger one.
@@ -135,6 +137,7 @@ impl<S: Copy> Conn<S> {
             queued: false,
             sends_on: false,
             talks: false,
+            quiet: false,
             heard: false,
             bulk: false,
             request_left: false,

@@ -8,6 +8,7 @@ pub mod mailbox;
 pub mod reactor;
 pub mod resolver;
 pub mod secure;
+mod sole;
 pub mod spoken;
 pub mod sys;
 pub mod watch;

@@ -10,6 +10,7 @@
 use super::backend::{Address, BATCH, Backend, Bind, Dial, Edge, Ready, Token};
 use super::connection::{Conn, ConnId, Kept, retry};
 use super::secure::{Insecure, Received};
+use super::sole::Sole;
 use super::spoken::Spoken;
 use super::watch::{self, Watches};
 use super::wheel::Wheel;
@@ -103,6 +104,7 @@ pub struct Io<B: Backend> {
     expired: Vec<u64>,
     /// Shared connections with something to say at the end of the turn.
     talkers: Vec<ConnId>,
+    pub(super) sole: Sole,
     limits: Arc<Limits>,
     h2_limits: Arc<h2::Limits>,
 }
@@ -125,6 +127,7 @@ impl<B: Backend> Io<B> {
             running: Vec::new(),
             expired: Vec::new(),
             talkers: Vec::new(),
+            sole: Sole::default(),
             limits,
             h2_limits,
         }
@@ -192,12 +195,18 @@ impl<B: Backend> Io<B> {
         if ready.len() < BATCH {
             self.seen = self.now;
         }
+        self.sole.told(ready);
         for &Ready { token, edge } in ready {
             match watch::named(token) {
                 None => self.edge(Key::unpack(token.0), edge, agent),
                 Some(id) => self.watch_ready(id, edge, agent),
             }
         }
+        self.go_on(agent);
+    }
+
+    /// Work on what was left over, and on what is due.
+    pub(super) fn go_on<A: Agent<B>>(&mut self, agent: &mut A) {
         if !self.runnable.is_empty() {
             std::mem::swap(&mut self.runnable, &mut self.running);
             while let Some(id) = self.running.pop() {
@@ -267,7 +276,7 @@ impl<B: Backend> Io<B> {
         }
     }
 
-    fn readable<A: Agent<B>>(&mut self, id: ConnId, agent: &mut A) {
+    pub(super) fn readable<A: Agent<B>>(&mut self, id: ConnId, agent: &mut A) {
         if self.conns.get(id).is_some_and(|c| c.securing) {
             self.handshake(id, agent);
         } else {
@@ -278,6 +287,7 @@ impl<B: Backend> Io<B> {
     /// After output went out: close our side if that was asked for, and read on if sending failed or the protocol has
     /// something to say.
     pub(super) fn settle(&mut self, id: ConnId) {
+        self.hear_room(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let unsaid = conn.proto.unsaid();
         if conn.send_failed.is_some() {
@@ -575,6 +585,7 @@ impl<B: Backend> Io<B> {
                 },
             };
             let conn = self.conns.get_mut(id).expect("receiving closes nothing");
+            self.sole.came |= !matches!(received, Received::Plain { taken: 0, drained: true, .. });
             let end = match received {
                 Received::Plain { len: 0, taken, drained } => {
                     Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());

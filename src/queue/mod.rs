@@ -1,7 +1,8 @@
 //! The completion queue: where a reactor publishes events and an application takes them.
 //!
 //! Two vectors under two locks: publishers append to the back, drainers empty the front and swap it with the back when
-//! it runs dry, so that a drain of many events holds the publishers' lock for an instant.
+//! it runs dry, so that a drain of many events holds the publishers' lock for an instant. Whether there are any is asked
+//! far more often than they are moved, so each side keeps a count that is read without its lock.
 //!
 //! Invariant (the poll-fd rules 3, 5 and 6 of the contract): whenever an event waits and nobody is inside `drain`, the
 //! signal is up. It is raised once when the queue leaves the empty state and once after a drain that left something.
@@ -21,10 +22,9 @@ pub use runs::Runs;
 pub use signal::Signal;
 
 use crate::sync::Mutex;
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 #[derive(Default)]
@@ -38,10 +38,39 @@ struct Back {
     closed: bool,
 }
 
+/// Events that a drain has begun to take: those from `next` on are left.
+#[derive(Default)]
+struct Front {
+    events: Vec<Event>,
+    next: usize,
+}
+
+impl Front {
+    fn len(&self) -> usize {
+        self.events.len() - self.next
+    }
+
+    fn take(&mut self, count: usize, mut take: impl FnMut(Event)) {
+        if count == self.events.len() {
+            return self.events.drain(..).for_each(take);
+        }
+        let end = self.next + count;
+        self.events[self.next..end].iter_mut().for_each(|event| take(std::mem::take(event)));
+        self.next = end;
+        if end == self.events.len() {
+            self.events.clear();
+            self.next = 0;
+        }
+    }
+}
+
 pub struct Queue {
     signal: Signal,
     back: Mutex<Back>,
-    front: Mutex<VecDeque<Event>>,
+    /// Events of the back. When they move to the front, they are counted there first.
+    behind: AtomicUsize,
+    front: Mutex<Front>,
+    ahead: AtomicUsize,
     /// Where `wakeup` stands: see `WOKEN`.
     wakeup: AtomicU8,
     /// Terminal events that are still to come.
@@ -69,7 +98,9 @@ impl Queue {
         Queue {
             signal,
             back: Mutex::default(),
+            behind: AtomicUsize::new(0),
             front: Mutex::default(),
+            ahead: AtomicUsize::new(0),
             wakeup: AtomicU8::new(0),
             expected: AtomicU64::new(0),
             runs: Runs::default(),
@@ -116,6 +147,7 @@ impl Queue {
         } else {
             back.events.append(staged);
         }
+        self.behind.store(back.events.len(), Ordering::SeqCst);
         if std::mem::replace(&mut back.raised, true) {
             return false;
         }
@@ -192,7 +224,7 @@ impl Queue {
     ///
     /// Clears readiness first and raises it again if anything is left, so that both "drain once for each wake-up" and
     /// "drain until nothing comes" work.
-    pub fn drain(&self, max: usize, mut take: impl FnMut(Event)) -> Drained {
+    pub fn drain(&self, max: usize, take: impl FnMut(Event)) -> Drained {
         let mut front = self.front.lock();
         let (woken, behind);
         {
@@ -202,17 +234,21 @@ impl Queue {
                 back.raised = false;
                 back.owed = back.owed.saturating_sub(self.signal.lower());
             }
-            if front.is_empty() && !back.events.is_empty() {
-                // A deque that is emptied and a vector that starts at its front trade places without copying.
-                let emptied = std::mem::take(&mut *front);
-                *front = VecDeque::from(std::mem::replace(&mut back.events, Vec::from(emptied)));
+            if front.len() == 0 && !back.events.is_empty() {
+                std::mem::swap(&mut front.events, &mut back.events);
+                self.ahead.store(front.len(), Ordering::SeqCst);
+                self.behind.store(0, Ordering::SeqCst);
             }
             // Published while the front held what a drain had left: the signal that was lowered above stood for it too.
             behind = !back.events.is_empty();
         }
         let count = front.len().min(max);
-        front.drain(..count).for_each(&mut take);
-        let mut left = behind || !front.is_empty();
+        if count > 0 {
+            // What is being handed over waits no more.
+            self.ahead.store(front.len() - count, Ordering::SeqCst);
+            front.take(count, take);
+        }
+        let mut left = behind || front.len() > 0;
         if left || count == max {
             let mut back = self.back.lock();
             left |= !back.events.is_empty();
@@ -225,12 +261,13 @@ impl Queue {
         Drained { count, left, woken }
     }
 
+    /// Events that wait. The back is asked first, so that those that move to the front meanwhile are not missed.
     pub fn len(&self) -> usize {
-        self.front.lock().len() + self.back.lock().events.len()
+        self.behind.load(Ordering::SeqCst) + self.ahead.load(Ordering::SeqCst)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.front.lock().is_empty() && self.back.lock().events.is_empty()
+        self.len() == 0
     }
 
     /// Announce a sleep: from here on the signal is heard. `sleep` must follow.
@@ -287,7 +324,7 @@ impl Queue {
         self.back.lock().events.shrink_to(spare);
         // A thread that drains just now will find other occasions.
         if let Some(mut front) = self.front.try_lock() {
-            front.shrink_to(spare);
+            front.events.shrink_to(spare);
         }
     }
 
@@ -296,9 +333,14 @@ impl Queue {
         let waiting = {
             let mut back = self.back.lock();
             back.closed = true;
+            self.behind.store(0, Ordering::SeqCst);
             std::mem::take(&mut back.events)
         };
-        let front = std::mem::take(&mut *self.front.lock());
+        let front = {
+            let mut front = self.front.lock();
+            self.ahead.store(0, Ordering::SeqCst);
+            std::mem::take(&mut *front)
+        };
         // No lock is held: what goes with an event may be told of it, and look at the queue.
         drop((waiting, front));
         self.signal.close();

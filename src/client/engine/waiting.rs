@@ -34,7 +34,7 @@ impl<B: Backend> Engine<B> {
         // The sockets are looked at before the descriptor is left in peace: one edge may have told of them and of events.
         // After the end too: what made the descriptor readable has to be taken, or a loop would spin on it.
         let first = queue.is_empty();
-        if first {
+        if first && !self.fetch(queue) {
             self.look(&mut sleeper, Some(queue), Some(Duration::ZERO)).ok();
         }
         let mut drained = queue.drain(max, &mut take);
@@ -47,6 +47,19 @@ impl<B: Backend> Engine<B> {
         self.let_go(sleeper);
         self.standby.drained(drained);
         drained
+    }
+
+    /// Take a turn with what came to the only connection, if there is but one. Whether anything did.
+    fn fetch(&self, queue: &Queue) -> bool {
+        let mut core = self.lock();
+        if !core.io.has_sole() {
+            return false;
+        }
+        self.standby.note();
+        core.drainer = Some(queue);
+        let mut came = false;
+        self.turn(&mut core, |core| came = core.fetch());
+        came
     }
 
     /// The end of a caller's lead: the descriptor shows what is left.

@@ -143,6 +143,10 @@ impl Backend for AnyBackend {
         }
     }
 
+    fn quiet(&mut self, sock: Self::Sock, token: Token, quiet: bool) -> bool {
+        both!(self, sock, |backend, s| backend.quiet(s, token, quiet))
+    }
+
     fn descriptor(&self, sock: Self::Sock) -> Option<RawFd> {
         both!(self, sock, |backend, s| backend.descriptor(s))
     }

@@ -1,7 +1,7 @@
 //! The kernel's backend: edge-triggered epoll.
 //!
-//! A socket is registered by one `epoll_ctl(ADD)` with `IN|OUT|RDHUP|ET` and never again: no MOD, no DEL; closing the
-//! descriptor removes it. A description that a forked child or a `dup` shares outlives our close and may go on
+//! A socket is registered by one `epoll_ctl(ADD)` with `IN|OUT|RDHUP|ET` and, unless it is the only one (`net/sole.rs`), never
+//! again: no MOD, no DEL; closing the descriptor removes it. A description that a forked child or a `dup` shares outlives our close and may go on
 //! reporting, with its old token: the reactor tells such an event by the generation inside the token.
 //!
 //! A descriptor of the application's is watched with `ONESHOT`: the kernel tells its state once, then it is silent until a
@@ -40,6 +40,8 @@ const LINGER: u64 = INTERNAL + 1;
 const TIMER: u64 = INTERNAL + 2;
 
 const EDGE: i32 = libc::EPOLLET;
+/// What is reported of every connection.
+const QUIET: i32 = libc::EPOLLIN | libc::EPOLLRDHUP | EDGE;
 
 /// CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +151,7 @@ impl EpollBackend {
         }
         // After connect: a TCP socket that has not begun to connect reports a hangup, which a thread that sleeps in the
         // waiter would take for the outcome. No edge is lost, since ADD reports what is ready already.
-        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | EDGE;
+        let events = QUIET | libc::EPOLLOUT;
         sys::epoll_add(self.shared.epoll.as_raw_fd(), fd, events, dial.token.0)
     }
 }
@@ -248,6 +250,12 @@ impl Backend for EpollBackend {
             // If it was closed, it is out of the set, or out of our reach.
             drop(sys::epoll_del(self.shared.epoll.as_raw_fd(), fd));
         }
+    }
+
+    fn quiet(&mut self, sock: EpollSock, token: Token, quiet: bool) -> bool {
+        let events = if quiet { QUIET } else { QUIET | libc::EPOLLOUT };
+        // What is so at that moment is reported, so that nothing is missed between.
+        sys::epoll_mod(self.shared.epoll.as_raw_fd(), sock.0, events, token.0).is_ok()
     }
 
     fn descriptor(&self, sock: EpollSock) -> Option<RawFd> {

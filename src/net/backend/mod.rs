@@ -182,6 +182,11 @@ pub trait Backend: Send + 'static {
     /// Watch a descriptor no more. It may be closed already, and its number may even be one of ours by now.
     fn unwatch(&mut self, _fd: RawFd) {}
 
+    /// Report no more of a connected socket when it takes more, or report it again. Whether the backend knows how.
+    fn quiet(&mut self, _sock: Self::Sock, _token: Token, _quiet: bool) -> bool {
+        false
+    }
+
     /// The descriptor of a socket, where there is one.
     fn descriptor(&self, sock: Self::Sock) -> Option<RawFd>;
 
