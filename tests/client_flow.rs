@@ -298,6 +298,9 @@ impl Receiver for Late {
     fn lend(&mut self, _: &Block, _: usize) {
         self.refused = false;
     }
+    fn show(&mut self, block: &Block, start: usize) {
+        self.lend(block, start);
+    }
     fn take_back(&mut self) {}
     fn heard(&mut self) {}
     fn denied(&self) -> bool {

@@ -45,6 +45,7 @@ impl Sink for Ear {
 
 impl Receiver for Ear {
     fn lend(&mut self, _: &Block, _: usize) {}
+    fn show(&mut self, _: &Block, _: usize) {}
     fn take_back(&mut self) {}
     fn heard(&mut self) {}
     fn denied(&self) -> bool {

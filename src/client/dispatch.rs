@@ -72,6 +72,7 @@ impl Client {
             conn: None,
             nudge: None,
             gathered: None,
+            gathers_much: false,
             timer: None,
             heard_at: now,
             sent_at: now,

@@ -98,6 +98,8 @@ pub struct Exchange {
     /// What was asked for is a stream of events.
     pub subscription: Option<Box<Subscription>>,
     pub gathered: Option<Gathered>,
+    /// The last of them was a block of that, and more.
+    pub gathers_much: bool,
     /// Bytes that may still be delivered. Falls below zero by less than one event's minimum charge.
     pub credit: i64,
     /// Some credit is back, though not much: go on at this moment if not enough comes before.

@@ -19,9 +19,11 @@ use std::ops::Range;
 
 /// What every event costs at least, so that a flood of tiny ones is bounded too.
 pub const CHARGE_MIN: u64 = 256;
-/// Smaller pieces are gathered into one event.
+/// Smaller pieces are gathered into one event, also those that could be lent.
 const GATHER_BELOW: usize = 2 << 10;
 const GATHER_BLOCK: usize = 16 << 10;
+/// As much where a pump brings more than one such block.
+const GATHER_LARGE: usize = Pool::RECEIVE;
 /// Bytes of a Content-Length for which room is made before they are there.
 const BELIEVED: u64 = 256 << 10;
 /// What a protocol owns stands in a buffer of about 16 KiB.
@@ -76,6 +78,8 @@ pub struct ExchangeSink<'a> {
     pub log: &'a mut Logging,
     pub now: Tick,
     lent: Option<(Block, usize)>,
+    /// What is lent is only to be looked at.
+    shown: bool,
     /// The protocol asked for credit and got none.
     denied: bool,
 }
@@ -88,7 +92,7 @@ impl<'a> ExchangeSink<'a> {
         log: &'a mut Logging,
         now: Tick,
     ) -> Self {
-        ExchangeSink { users, outbox, memory, log, now, lent: None, denied: false }
+        ExchangeSink { users, outbox, memory, log, now, lent: None, shown: false, denied: false }
     }
 
     /// After a pump: what was gathered becomes an event.
@@ -219,6 +223,7 @@ fn flush_gathered(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Poo
             room[..len].copy_from_slice(&block.bytes()[..len]);
             block = smaller;
         }
+        exchange.gathers_much = len >= GATHER_BLOCK;
         push_body(exchange, outbox, memory, Slice::Block { block, range: 0..len as u32 }, flag::COPIED);
     }
 }
@@ -245,29 +250,39 @@ fn stop_collecting(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Po
     }
 }
 
-fn gather(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, bytes: &[u8]) {
-    // Only a large event goes out before the end of the pump: each costs `CHARGE_MIN`, and the credit was given for one.
-    if exchange.gathered.as_ref().is_some_and(|g| g.len + bytes.len() > GATHER_BLOCK) {
-        flush_gathered(exchange, outbox, memory);
-    }
-    let have = exchange.gathered.as_ref().map_or(0, |g| g.len);
-    if exchange.gathered.as_ref().is_none_or(|g| g.block.capacity() < have + bytes.len()) {
-        let Some(mut block) = memory.block(if have > 0 { GATHER_BLOCK } else { bytes.len() }) else {
-            exchange.starved = true;
-            return;
-        };
-        if let Some(old) = exchange.gathered.take()
-            && let Some(room) = block.unique()
-        {
-            room[..have].copy_from_slice(&old.block.bytes()[..have]);
+fn gather(exchange: &mut Exchange, outbox: &mut Outbox, memory: &mut Pool, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let (have, capacity) = exchange.gathered.as_ref().map_or((0, 0), |g| (g.len, g.block.capacity()));
+        // Only a full block goes out before the end of the pump: each event costs `CHARGE_MIN`, and the credit was given for
+        // one.
+        if have == capacity || (have + bytes.len() > capacity && capacity < GATHER_BLOCK) {
+            let size = match capacity {
+                0 if exchange.gathers_much => GATHER_LARGE,
+                0 => bytes.len().min(GATHER_LARGE),
+                1..GATHER_BLOCK => GATHER_BLOCK,
+                _ => GATHER_LARGE,
+            };
+            let Some(mut block) = memory.block(size) else {
+                exchange.starved = true;
+                return;
+            };
+            let mut len = 0;
+            if capacity >= GATHER_BLOCK {
+                flush_gathered(exchange, outbox, memory);
+            } else if let Some(old) = exchange.gathered.take()
+                && let Some(room) = block.unique()
+            {
+                len = have;
+                room[..len].copy_from_slice(&old.block.bytes()[..len]);
+            }
+            exchange.gathered = Some(Gathered { block, len });
         }
-        exchange.gathered = Some(Gathered { block, len: have });
-    }
-    if let Some(g) = &mut exchange.gathered
-        && let Some(room) = g.block.unique()
-    {
-        room[have..have + bytes.len()].copy_from_slice(bytes);
-        g.len += bytes.len();
+        let Some(g) = &mut exchange.gathered else { return };
+        let room = &mut g.block.unique().expect("it is not told yet")[g.len..];
+        let n = room.len().min(bytes.len());
+        room[..n].copy_from_slice(&bytes[..n]);
+        g.len += n;
+        bytes = &bytes[n..];
     }
 }
 
@@ -386,43 +401,19 @@ impl Sink for ExchangeSink<'_> {
             _ => {}
         }
         let len = bytes.len();
-        if len < GATHER_BELOW {
-            gather(exchange, self.outbox, self.memory, bytes);
-            return;
-        }
-        flush_gathered(exchange, self.outbox, self.memory);
         match (lent, data) {
             // A slice may pin at most four times its own size.
-            (Some((block, range)), _) if len >= block.capacity() / 4 => {
+            (Some((block, range)), _) if !self.shown && len >= GATHER_BELOW.max(block.capacity() / 4) => {
+                flush_gathered(exchange, self.outbox, self.memory);
                 let slice = Slice::Block { block: block.clone(), range: range.start as u32..range.end as u32 };
                 push_body(exchange, self.outbox, self.memory, slice, 0);
             }
-            (Some((block, range)), _) => {
-                let Some(mut copy) = self.memory.block(len) else {
-                    exchange.starved = true;
-                    return;
-                };
-                copy.unique().expect("a new block")[..len].copy_from_slice(&block.bytes()[range]);
-                push_body(
-                    exchange,
-                    self.outbox,
-                    self.memory,
-                    Slice::Block { block: copy, range: 0..len as u32 },
-                    flag::COPIED,
-                );
-            }
             (None, Data::Owned(bytes)) if len >= OWNED_FROM => {
+                flush_gathered(exchange, self.outbox, self.memory);
                 push_body(exchange, self.outbox, self.memory, Slice::Foreign(bytes), 0);
             }
-            (None, Data::Owned(bytes)) => {
-                let Some(mut copy) = self.memory.block(len) else {
-                    exchange.starved = true;
-                    return;
-                };
-                copy.unique().expect("a new block")[..len].copy_from_slice(&bytes);
-                let slice = Slice::Block { block: copy, range: 0..len as u32 };
-                push_body(exchange, self.outbox, self.memory, slice, flag::COPIED);
-            }
+            (Some((block, range)), _) => gather(exchange, self.outbox, self.memory, &block.bytes()[range]),
+            (None, Data::Owned(bytes)) => gather(exchange, self.outbox, self.memory, &bytes),
             (None, Data::Input(_)) => unreachable!("input has a range"),
         }
     }
@@ -438,7 +429,7 @@ impl Sink for ExchangeSink<'_> {
                 let (block, start) = self.lent.as_ref().expect("a range is of lent input");
                 let range = start + range.start..start + range.end;
                 let input = &block.bytes()[range.clone()];
-                let lent = Some((block, range.start));
+                let lent = Some((block, range.start)).filter(|_| !self.shown);
                 (websocket::take(exchange, self.outbox, self.memory, input, lent), input.len())
             }
             Data::Owned(bytes) => (websocket::take(exchange, self.outbox, self.memory, bytes, None), bytes.len()),
@@ -488,7 +479,8 @@ impl Sink for ExchangeSink<'_> {
 
     fn keep(&mut self, input: &[u8]) -> Option<Bytes> {
         // A block that is nearly empty is not worth being held on to.
-        let (block, start) = self.lent.clone().filter(|(block, _)| input.len() >= block.capacity() / 2)?;
+        let (block, start) =
+            self.lent.clone().filter(|(block, _)| !self.shown && input.len() >= block.capacity() / 2)?;
         Some(Bytes::from_owner(Input { block, range: start..start + input.len() }))
     }
 
@@ -502,7 +494,13 @@ impl Sink for ExchangeSink<'_> {
 impl Receiver for ExchangeSink<'_> {
     fn lend(&mut self, block: &Block, start: usize) {
         self.lent = Some((block.clone(), start));
+        self.shown = false;
         self.denied = false;
+    }
+
+    fn show(&mut self, block: &Block, start: usize) {
+        self.lend(block, start);
+        self.shown = true;
     }
 
     fn take_back(&mut self) {

@@ -6,6 +6,7 @@ mod counters;
 pub mod descriptors;
 pub mod mailbox;
 pub mod reactor;
+mod records;
 pub mod resolver;
 pub mod secure;
 mod sole;

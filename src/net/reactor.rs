@@ -25,7 +25,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 /// Bytes that one connection may receive in one turn before others get theirs.
-const TURN_BUDGET: usize = 512 << 10;
+pub(super) const TURN_BUDGET: usize = 512 << 10;
 /// Room for a record of TLS and more.
 const SECURE_ROOM: usize = 17 << 10;
 /// Entries of its lists that a calm reactor keeps room for.
@@ -53,6 +53,8 @@ pub trait Agent<B: Backend> {
 pub trait Receiver: Sink {
     /// The input of the next upcalls stands in `block` from `start` on.
     fn lend(&mut self, block: &Block, start: usize);
+    /// As `lend`, but nothing may hold on to the block: it is used again at once.
+    fn show(&mut self, block: &Block, start: usize);
     fn take_back(&mut self);
     /// Bytes arrived.
     fn heard(&mut self);
@@ -461,7 +463,7 @@ impl<B: Backend> Io<B> {
         asked
     }
 
-    fn send_out(&mut self, id: ConnId) {
+    pub(super) fn send_out(&mut self, id: ConnId) {
         let Io { conns, backend, out, .. } = self;
         let conn = conns.get_mut(id).expect("the connection of an open stream exists");
         if conn.tls.is_some() {
@@ -533,7 +535,8 @@ impl<B: Backend> Io<B> {
 
     /// Read from the connection, through its protocol, into `sink`.
     pub fn pump<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Pumped {
-        let pumped = self.pump_on(id, sink);
+        let by_records = self.conns.get(id).is_some_and(|conn| conn.tls.is_some() && conn.is_shared());
+        let pumped = if by_records { self.pump_records(id, sink) } else { self.pump_on(id, sink) };
         self.tidy_secure(id, sink.memory());
         pumped
     }
@@ -541,28 +544,10 @@ impl<B: Backend> Io<B> {
     fn pump_on<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Pumped {
         let mut budget = TURN_BUDGET;
         loop {
-            // What needs no new bytes comes first, so that nothing is overtaken.
-            if let Some(pumped) = self.refeed(id, sink) {
+            if let Some(pumped) = self.goes_no_further(id, budget, sink) {
                 return pumped;
             }
             let Some(conn) = self.conns.get_mut(id) else { return Pumped::Drained };
-            // The end was read already, and what came before it waits for credit: a reset behind it takes nothing of that.
-            if conn.proto.holds() {
-                return Pumped::Drained;
-            }
-            // Still starved: credit that came since `refeed` looked must not lead past what is kept to an empty socket.
-            if conn.starved || sink.paused() {
-                conn.paused = true;
-                return Pumped::Paused;
-            }
-            if budget == 0 {
-                self.run(id);
-                return Pumped::Drained;
-            }
-            // The peer has said that nothing follows, and all that came before is consumed.
-            if conn.tls.as_ref().is_some_and(|tls| tls.session.heard_close()) {
-                return Self::end(conn, self.now, Eof::Clean, sink);
-            }
             let secure = conn.tls.as_ref().map(|tls| tls.backlog());
             let bulk = conn.bulk && sink.room() >= Pool::BULK as u64;
             let buffer = match conn.kept.take() {
@@ -594,11 +579,7 @@ impl<B: Backend> Io<B> {
                         budget = budget.saturating_sub(taken.max(1 << 10));
                         continue;
                     }
-                    // Sending failed, and the peer has left no word about why.
-                    return match conn.send_failed {
-                        Some(errno) => Pumped::Lost(io::Error::from_raw_os_error(errno)),
-                        None => Pumped::Drained,
-                    };
+                    return Self::nothing(conn);
                 }
                 Received::Plain { len: n, taken, drained } => {
                     conn.heard = true;
@@ -619,17 +600,57 @@ impl<B: Backend> Io<B> {
                 other => other,
             };
             Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());
-            return match end {
-                // A send was told of the reset, and reading shows an end that the peer never meant.
-                Received::End(_) if conn.send_failed.is_some_and(|errno| errno != libc::EPIPE) => {
-                    let errno = conn.send_failed.unwrap_or(libc::ECONNRESET);
-                    Pumped::Lost(io::Error::from_raw_os_error(errno))
-                }
-                Received::End(how) => Self::end(conn, self.now, how, sink),
-                Received::Lost(e) => Pumped::Lost(e),
-                Received::Insecure(e) => Pumped::Insecure(e),
-                Received::Plain { .. } => unreachable!("handled above"),
-            };
+            return Self::over(conn, self.now, end, sink);
+        }
+    }
+
+    /// What needs no new bytes comes first, so that nothing is overtaken. `Some`: nothing is received now.
+    pub(super) fn goes_no_further<S: Receiver>(&mut self, id: ConnId, budget: usize, sink: &mut S) -> Option<Pumped> {
+        if let Some(pumped) = self.refeed(id, sink) {
+            return Some(pumped);
+        }
+        let Some(conn) = self.conns.get_mut(id) else { return Some(Pumped::Drained) };
+        // The end was read already, and what came before it waits for credit: a reset behind it takes nothing of that.
+        if conn.proto.holds() {
+            return Some(Pumped::Drained);
+        }
+        // Still starved: credit that came since `refeed` looked must not lead past what is kept to an empty socket.
+        if conn.starved || sink.paused() {
+            conn.paused = true;
+            return Some(Pumped::Paused);
+        }
+        if budget == 0 {
+            self.run(id);
+            return Some(Pumped::Drained);
+        }
+        // The peer has said that nothing follows, and all that came before is consumed.
+        if conn.tls.as_ref().is_some_and(|tls| tls.session.heard_close()) {
+            return Some(Self::end(conn, self.now, Eof::Clean, sink));
+        }
+        None
+    }
+
+    /// Nothing has come.
+    pub(super) fn nothing(conn: &Conn<B::Sock>) -> Pumped {
+        // Sending failed, and the peer has left no word about why.
+        match conn.send_failed {
+            Some(errno) => Pumped::Lost(io::Error::from_raw_os_error(errno)),
+            None => Pumped::Drained,
+        }
+    }
+
+    /// Nothing more will come.
+    pub(super) fn over<S: Receiver>(conn: &mut Conn<B::Sock>, now: Tick, how: Received, sink: &mut S) -> Pumped {
+        match how {
+            // A send was told of the reset, and reading shows an end that the peer never meant.
+            Received::End(_) if conn.send_failed.is_some_and(|errno| errno != libc::EPIPE) => {
+                let errno = conn.send_failed.unwrap_or(libc::ECONNRESET);
+                Pumped::Lost(io::Error::from_raw_os_error(errno))
+            }
+            Received::End(how) => Self::end(conn, now, how, sink),
+            Received::Lost(e) => Pumped::Lost(e),
+            Received::Insecure(e) => Pumped::Insecure(e),
+            Received::Plain { .. } => Pumped::Drained,
         }
     }
 

@@ -153,56 +153,23 @@ impl<B: Backend> Io<B> {
     pub(super) fn receive_secure(&mut self, id: ConnId, room: &mut [u8], memory: &mut Pool) -> Received {
         let Io { conns, backend, wire, cipher, .. } = self;
         let conn = conns.get_mut(id).expect("only an existing connection is read");
-        let Conn { tls: Some(secure), sock, hangup, .. } = conn else { unreachable!("it has a session") };
-        let Some((mut block, have)) = gather(secure.partial.take(), cipher, memory) else {
-            return Received::Lost(io::Error::from_raw_os_error(libc::ENOMEM));
+        let Ciphertext { mut block, have, end, drained } =
+            match gather_ciphertext(conn, backend, cipher, memory, Some(room.len())) {
+                Ok(ciphertext) => ciphertext,
+                Err(over) => return over,
+            };
+        let Some(secure) = &mut conn.tls else { unreachable!("it has a session") };
+        let bytes = &mut block.unique().expect("ciphertext is never lent")[..end];
+        let (start, received) = match secure.session.open(bytes, room, wire) {
+            Ok(tls::Opened { used, plain }) => {
+                let drained = drained && !secure.session.unsaid();
+                (used, Received::Plain { len: plain, taken: end - have, drained })
+            }
+            Err(error) => (0, Received::Insecure(error)),
         };
-        let bytes = block.unique().expect("ciphertext is never lent");
-        // More than a record is kept of a handshake message alone, and that yields no plaintext.
-        let silent = have.saturating_sub(RECORD);
-        let limit = bytes.len().min(room.len() + silent);
-        debug_assert!(limit > have, "there is room for more than is kept");
-        let mut end = have;
-        let mut drained = false;
-        let mut over = None;
-        // An error that was found behind plaintext is told before anything else is received.
-        if !secure.session.unsaid() {
-            match retry(|| backend.recv(*sock, &mut bytes[have..limit])) {
-                Ok(0) => over = Some(Received::End(if secure.session.heard_close() { Eof::Clean } else { Eof::Cut })),
-                Ok(n) => {
-                    end += n;
-                    drained = end < limit && !*hangup;
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    over = Some(Received::Plain { len: 0, taken: 0, drained: true });
-                }
-                Err(e) => over = Some(Received::Lost(e)),
-            }
-        }
-        let mut start = 0;
-        if over.is_none() {
-            over = Some(match secure.session.open(&mut bytes[..end], room, wire) {
-                Ok(tls::Opened { used, plain }) => {
-                    start = used;
-                    Received::Plain { len: plain, taken: end - have, drained: drained && !secure.session.unsaid() }
-                }
-                Err(error) => Received::Insecure(error),
-            });
-        }
-        if start < end {
-            secure.partial = Some(Kept { block, start: start as u32, end: end as u32 });
-        } else if cipher.is_none() && block.capacity() == Pool::RECEIVE {
-            *cipher = Some(block);
-        }
-        if !wire.is_empty() {
-            let ready = secure.session.is_ready();
-            if conn.securing && ready {
-                hold(conn, wire);
-            } else {
-                conn.transmit(wire, |sock, iov| backend.send(sock, iov));
-            }
-        }
-        over.expect("set on every way")
+        put_away(secure, cipher, Kept { block, start: start as u32, end: end as u32 });
+        say(conn, wire, backend);
+        received
     }
 
     /// The pump is done: no large block is held for a part of a record.
@@ -315,6 +282,70 @@ impl<B: Backend> Io<B> {
         }
         out.clear();
         wire.clear();
+    }
+}
+
+/// What is to be deciphered.
+pub(super) struct Ciphertext {
+    pub block: Block,
+    /// Bytes at its front that are not new, and all that there are.
+    pub have: usize,
+    pub end: usize,
+    pub drained: bool,
+}
+
+/// Receive behind what is kept: no more than has room for its plaintext, if that is limited. `Err`: there is nothing to decipher.
+pub(super) fn gather_ciphertext<B: Backend>(
+    conn: &mut Conn<B::Sock>,
+    backend: &mut B,
+    cipher: &mut Option<Block>,
+    memory: &mut Pool,
+    room: Option<usize>,
+) -> Result<Ciphertext, Received> {
+    let Conn { tls: Some(secure), sock, hangup, .. } = conn else { unreachable!("it has a session") };
+    let Some((mut block, have)) = gather(secure.partial.take(), cipher, memory) else {
+        return Err(Received::Lost(io::Error::from_raw_os_error(libc::ENOMEM)));
+    };
+    let bytes = block.unique().expect("ciphertext is never lent");
+    // More than a record is kept of a handshake message alone, and that yields no plaintext.
+    let silent = have.saturating_sub(RECORD);
+    let limit = room.map_or(bytes.len(), |room| bytes.len().min(room + silent));
+    debug_assert!(limit > have, "there is room for more than is kept");
+    // An error that was found behind plaintext is told before anything else is received.
+    if secure.session.unsaid() {
+        return Ok(Ciphertext { block, have, end: have, drained: false });
+    }
+    let over = match retry(|| backend.recv(*sock, &mut bytes[have..limit])) {
+        Ok(0) => Received::End(if secure.session.heard_close() { Eof::Clean } else { Eof::Cut }),
+        Ok(n) => {
+            let end = have + n;
+            return Ok(Ciphertext { block, have, end, drained: end < limit && !*hangup });
+        }
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Received::Plain { len: 0, taken: 0, drained: true },
+        Err(e) => Received::Lost(e),
+    };
+    put_away(secure, cipher, Kept { block, start: 0, end: have as u32 });
+    Err(over)
+}
+
+/// What is not deciphered yet is kept, and a block without such is for the next that receives.
+pub(super) fn put_away(secure: &mut Secure, cipher: &mut Option<Block>, left: Kept) {
+    if left.start < left.end {
+        secure.partial = Some(left);
+    } else if cipher.is_none() && left.block.capacity() == Pool::RECEIVE {
+        *cipher = Some(left.block);
+    }
+}
+
+/// Send what TLS itself has to say.
+pub(super) fn say<B: Backend>(conn: &mut Conn<B::Sock>, wire: &mut Out, backend: &mut B) {
+    if wire.is_empty() {
+        return;
+    }
+    if conn.securing && conn.tls.as_ref().is_some_and(|tls| tls.session.is_ready()) {
+        hold(conn, wire);
+    } else {
+        conn.transmit(wire, |sock, iov| backend.send(sock, iov));
     }
 }
 

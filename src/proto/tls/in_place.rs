@@ -3,7 +3,7 @@
 //! rustls deciphers a record in the caller's own buffer, copies the plaintext to a vector, and lends that out: another 16 KB
 //! allocated, written and read for each record. Here a cipher suite is the library's own with one difference: while a thread
 //! is [`noting`], the place of a record of the application's data is noted, and rustls sees no more of it than its first
-//! byte. Whoever gave the buffer, and is told by rustls that there is plaintext, finds it at that place and copies it once.
+//! byte. Whoever gave the buffer, and is told by rustls that there is plaintext, finds it at that place.
 //!
 //! A byte and not none, because rustls counts empty records against the peer, and because it stays rustls that says whether
 //! and when the application may have a record: it stops at each that is not empty.
@@ -26,10 +26,6 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn len(self) -> usize {
-        self.len
-    }
-
     /// Where it stands in the buffer that begins at the address `base`.
     pub fn range(self, base: usize) -> Range<usize> {
         self.address - base..self.address - base + self.len
@@ -145,7 +141,7 @@ impl MessageDecrypter for Decrypter {
     fn decrypt<'a>(&mut self, msg: InboundOpaqueMessage<'a>, seq: u64) -> Result<InboundPlainMessage<'a>, Error> {
         let mut plain = self.0.decrypt(msg, seq)?;
         if plain.typ == ContentType::ApplicationData
-            && plain.payload.len() > 1
+            && !plain.payload.is_empty()
             && let Notes::On(_) = NOTES.get()
         {
             NOTES.set(Notes::On(Some(Place { address: plain.payload.as_ptr().addr(), len: plain.payload.len() })));

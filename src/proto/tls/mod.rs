@@ -28,7 +28,7 @@ pub use pin::Pin;
 pub use provider::PostQuantum;
 pub use roots::Roots;
 pub use server::{Manner, Server};
-pub use session::{Info, Opened, PARTIAL_MAX, Session};
+pub use session::{Info, Opened, PARTIAL_MAX, Record, Session};
 
 use roots::certificates;
 use rustls::client::{Resumption, Tls12Resumption};

@@ -1,8 +1,8 @@
 //! TLS between a socket and a protocol, over rustls' unbuffered API: bytes in, bytes out, nothing owned but the keys.
 //!
 //! - rustls deciphers in place, but hands the result out as a copy of its own, which is avoided ([`super::in_place`]), and
-//!   borrows the input meanwhile. So plaintext goes to a second buffer, where records join without the gaps between them;
-//!   the first one is never shared.
+//!   borrows the input meanwhile. `open` puts plaintext into a second buffer, where records join without the gaps between
+//!   them; `open_one` leaves that of one record where it is, for whoever copies it anyway.
 //! - Every call gets all the bytes that were not consumed, also one that only wants to write: rustls remembers how far it
 //!   has looked into them. A handshake message is consumed as a whole, so that much can be left over: rustls refuses
 //!   messages over 64 KiB, and [`PARTIAL_MAX`] bounds what a peer can make of one by cutting it into tiny records.
@@ -20,6 +20,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{CipherSuite, Error as Rustls, HandshakeKind, ProtocolVersion};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Shorter segments are put together into one record, which costs 22 bytes or more each.
@@ -53,6 +54,15 @@ pub struct Opened {
     pub used: usize,
     /// Bytes that were written to `plain`.
     pub plain: usize,
+}
+
+/// A record of the application's data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Bytes of the input that are done with.
+    pub used: usize,
+    /// Where in the input its plaintext stands: within what is done with, and never empty while there is one.
+    pub plain: Range<usize>,
 }
 
 /// What was agreed on. Texts are names of the IANA registries; empty for what there is none of.
@@ -154,31 +164,47 @@ impl Session {
     ///
     /// An error is fatal, and told again by every further call.
     pub fn open(&mut self, input: &mut [u8], plain: &mut [u8], out: &mut Out) -> Result<Opened, Error> {
+        let mut done = Opened::default();
+        loop {
+            match self.open_one(&mut input[done.used..], out) {
+                Ok(Record { used, plain: found }) => {
+                    let found = &input[done.used..][found];
+                    plain[done.plain..][..found.len()].copy_from_slice(found);
+                    done.plain += found.len();
+                    done.used += used;
+                    if found.is_empty() {
+                        return Ok(done);
+                    }
+                }
+                Err(_) if done.plain > 0 => {
+                    self.untold = true;
+                    return Ok(done);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Process records up to the first that has plaintext, which is left where it was deciphered. None in the answer: no whole
+    /// record is left. Otherwise as `open`.
+    pub fn open_one(&mut self, input: &mut [u8], out: &mut Out) -> Result<Record, Error> {
         if let Some(error) = &self.failed {
             self.untold = false;
             return Err(Error::clone(error));
         }
-        let mut done = Opened::default();
+        let base = input.as_ptr().addr();
+        let mut used = 0;
         loop {
-            let base = input.as_ptr().addr();
-            let rest = &mut input[done.used..];
+            let rest = &mut input[used..];
             let (UnbufferedStatus { discard, state }, place) = noting(|| self.conn.process_tls_records(rest));
-            done.used += discard;
-            let mut found = None;
-            let mut over = false;
+            used += discard;
+            let (mut found, mut over) = (None, false);
             let error = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
                     match traffic.next_record() {
                         Some(Ok(record)) => {
-                            // The record stands in the input, which the state borrows.
-                            match place {
-                                Some(place) => found = Some(place),
-                                None => {
-                                    plain[done.plain..][..record.payload.len()].copy_from_slice(record.payload);
-                                    done.plain += record.payload.len();
-                                }
-                            }
-                            done.used += record.discard;
+                            used += record.discard;
+                            found = place;
                         }
                         Some(Err(error)) => break Some(error),
                         None => break None,
@@ -208,32 +234,29 @@ impl Session {
                 }
                 Err(error) => Some(error),
             };
-            if let Some(place) = found {
-                plain[done.plain..][..place.len()].copy_from_slice(&input[place.range(base)]);
-                done.plain += place.len();
-            }
-            if let Some(error) = error {
-                return self.fail(&error, done, input, out);
-            }
-            if over {
-                break;
+            let failed = error.map(|error| self.fail(&error, &mut input[used..], out));
+            match (found, failed) {
+                // What comes behind it is told by the next call.
+                (Some(place), _) => return Ok(Record { used, plain: place.range(base) }),
+                (None, Some(error)) => return Err(error),
+                (None, None) if over => break,
+                (None, None) => {}
             }
         }
         if self.heard_close {
             // RFC 8446 section 6.1: what comes after it is to be ignored.
-            done.used = input.len();
+            used = input.len();
             if !self.ready {
                 self.failed = Some(Box::new(closed(&self.host, self.stage())));
             }
         }
-        if input.len() - done.used > PARTIAL_MAX {
+        if input.len() - used > PARTIAL_MAX {
             let message = format!("\"{}\" cut a handshake message into too many records", self.host);
             self.failed = Some(Box::new(Error::new(Kind::Protocol, message)));
-            self.untold = done.plain > 0;
         }
         match &self.failed {
-            Some(error) if !self.untold => Err(Error::clone(error)),
-            _ => Ok(done),
+            Some(error) => Err(Error::clone(error)),
+            None => Ok(Record { used, plain: 0..0 }),
         }
     }
 
@@ -273,8 +296,8 @@ impl Session {
         }
     }
 
-    fn fail(&mut self, error: &Rustls, done: Opened, input: &mut [u8], out: &mut Out) -> Result<Opened, Error> {
-        let rest = &mut input[done.used..];
+    /// `rest` is what was not consumed.
+    fn fail(&mut self, error: &Rustls, rest: &mut [u8], out: &mut Out) -> Error {
         // What the verifier has to say is the reason, whatever rustls made of it.
         let told = self.tls.verifier.reason();
         let told = told.unwrap_or_else(|| explain(error, &self.host, self.stage(), rest));
@@ -284,9 +307,7 @@ impl Session {
         {
             encode(data, out);
         }
-        self.untold = done.plain > 0;
-        let told = self.failed.insert(Box::new(told));
-        if self.untold { Ok(done) } else { Err(Error::clone(told)) }
+        Error::clone(self.failed.insert(Box::new(told)))
     }
 }
 
