@@ -8,7 +8,7 @@ use chttpcore::client::Settings;
 use chttpcore::client::websocket::Choices;
 use chttpcore::net::backend::mock::Script;
 use chttpcore::proto::ws::Limits;
-use chttpcore::proto::ws::deflate::{Deflater, Offer, Params, Spare};
+use chttpcore::proto::ws::deflate::{Deflater, Offer, Params};
 use chttpcore::queue::event::kind;
 use client::*;
 use std::collections::HashSet;
@@ -405,7 +405,7 @@ fn packed(payload: &[u8]) -> Vec<u8> {
         server_bits: 15,
     };
     let mut out = bytes::BytesMut::new();
-    Deflater::new(&params).unwrap().piece(payload, true, &mut out, &mut Spare::default()).unwrap();
+    Deflater::new(&params, &Arc::default()).unwrap().piece(payload, true, &mut out).unwrap();
     out.to_vec()
 }
 

@@ -10,11 +10,12 @@ mod ws_support;
 
 use chttpcore::client::websocket::Choices;
 use chttpcore::proto::ws::close as codes;
-use chttpcore::proto::ws::deflate::{Deflater, Inflater, Offer, Params, Room, Spare};
+use chttpcore::proto::ws::deflate::{Deflater, Inflater, Offer, Params, Room};
 use chttpcore::proto::ws::{Limits, Rule};
 use chttpcore::queue::event::kind;
 use client::*;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use ws_support::*;
 
 /// What has to come of a case.
@@ -546,7 +547,7 @@ fn swapped(p: &Params) -> Params {
 
 fn compressed(number: &str, agreed: &Agreed, data: usize, (size, cut): (usize, usize)) {
     let params = chttpcore::proto::ws::deflate::agreed(&agreed.offer, agreed.fields.as_bytes()).unwrap();
-    let (mut deflater, mut spare) = (Deflater::new(&swapped(&params)).unwrap(), Spare::default());
+    let mut deflater = Deflater::new(&swapped(&params), &Arc::default()).unwrap();
     // The list has 1,000 of each size, 10 GB in all. What messages have in common is the window, 32 KiB at most: as many are
     // sent as fill it twice, so that it has to be moved on. More would only be more of the same.
     let count = ((64 << 10) / size).clamp(3, 1_000);
@@ -557,7 +558,7 @@ fn compressed(number: &str, agreed: &Agreed, data: usize, (size, cut): (usize, u
         for (i, piece) in pieces.iter().enumerate() {
             let end = i + 1 == pieces.len();
             let mut packed = bytes::BytesMut::new();
-            deflater.piece(piece, end, &mut packed, &mut spare).unwrap();
+            deflater.piece(piece, end, &mut packed).unwrap();
             let opcode = if i == 0 { 0x40 | kind } else { 0 };
             first.extend(frame(if end { FIN | opcode } else { opcode }, &packed));
         }
@@ -570,7 +571,7 @@ fn compressed(number: &str, agreed: &Agreed, data: usize, (size, cut): (usize, u
     let xid = w.submit(&deflating(agreed.offer));
     echo(&mut w, xid);
     assert_eq!(w.log(xid).code(), 0, "{number}");
-    let mut inflater = Inflater::new(&swapped(&params));
+    let mut inflater = Inflater::new(&swapped(&params), &Arc::default());
     let mut frames = server.frames();
     assert_eq!(frames.pop().map(|f| f.first), Some(FIN | CLOSE), "{number}");
     assert_eq!(frames.len(), messages.len(), "{number}");

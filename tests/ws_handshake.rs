@@ -2,9 +2,10 @@
 
 use bytes::BytesMut;
 use chttpcore::proto::ws::Rule;
-use chttpcore::proto::ws::deflate::{Deflater, Inflater, Offer, Params, Room, Spare, agreed};
+use chttpcore::proto::ws::deflate::{Deflater, Inflater, Offer, Params, Room, Shelf, agreed};
 use chttpcore::proto::ws::handshake::{self, Agreed, Asked, Wrong};
 use chttpcore::proto::{Field, Fields};
+use std::sync::Arc;
 
 const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -250,16 +251,16 @@ fn the_examples_of_the_rfc_inflate_however_they_are_cut() {
         let bytes = hex(bytes);
         for room in [1, 2, 5, 6, 100] {
             for at in 0..=bytes.len() {
-                let got = inflate(&mut Inflater::new(&KEPT), &[&bytes[..at], &bytes[at..]], room);
+                let got = inflate(&mut Inflater::new(&KEPT, &Arc::default()), &[&bytes[..at], &bytes[at..]], room);
                 assert_eq!(got, Ok(want.as_bytes().to_vec()), "{bytes:02x?} cut at {at} with room for {room}");
             }
         }
     }
     // The second message refers to the first.
-    let mut kept = Inflater::new(&KEPT);
+    let mut kept = Inflater::new(&KEPT, &Arc::default());
     assert_eq!(inflate(&mut kept, &[&hex("f2 48 cd c9 c9 07 00")], 64), Ok(b"Hello".to_vec()));
     assert_eq!(inflate(&mut kept, &[&hex("f2 00 11 00 00")], 64), Ok(b"Hello".to_vec()));
-    let mut forgotten = Inflater::new(&Params { server_no_context_takeover: true, ..KEPT });
+    let mut forgotten = Inflater::new(&Params { server_no_context_takeover: true, ..KEPT }, &Arc::default());
     assert_eq!(inflate(&mut forgotten, &[&hex("f2 48 cd c9 c9 07 00")], 64), Ok(b"Hello".to_vec()));
     assert_eq!(inflate(&mut forgotten, &[&hex("f2 00 11 00 00")], 64), Err(Rule::Deflate));
 }
@@ -267,13 +268,13 @@ fn the_examples_of_the_rfc_inflate_however_they_are_cut() {
 #[test]
 fn nonsense_is_told_and_a_bomb_is_stopped() {
     for bad in ["07", "ff", "06 ff ff ff", "00 05 00 00 00 48"] {
-        assert_eq!(inflate(&mut Inflater::new(&KEPT), &[&hex(bad)], 64), Err(Rule::Deflate), "{bad}");
+        assert_eq!(inflate(&mut Inflater::new(&KEPT, &Arc::default()), &[&hex(bad)], 64), Err(Rule::Deflate), "{bad}");
     }
     let mut bomb = BytesMut::new();
-    Deflater::new(&KEPT).unwrap().piece(&vec![0; 32 << 20], true, &mut bomb, &mut Spare::default()).unwrap();
+    Deflater::new(&KEPT, &Arc::default()).unwrap().piece(&vec![0; 32 << 20], true, &mut bomb).unwrap();
     assert!(bomb.len() < 64 << 10);
     let mut to = To { bytes: Vec::new(), room: vec![0; 4096], max: 1 << 20 };
-    assert_eq!(Inflater::new(&KEPT).piece(&bomb, true, &mut to), Err(Rule::MessageTooLarge));
+    assert_eq!(Inflater::new(&KEPT, &Arc::default()).piece(&bomb, true, &mut to), Err(Rule::MessageTooLarge));
     assert!(to.bytes.len() <= (1 << 20) + 4096);
 }
 
@@ -293,12 +294,13 @@ fn what_we_compress_inflates_with_every_window_and_takeover() {
         })
         .collect();
     // One for all: what it has seen of another message, or with another window, must not be in the next.
-    let mut spare = Spare::default();
+    // One for all: what a message left there is not seen by the next.
+    let shelf = Arc::<Shelf>::default();
     for bits in 9..=15 {
         for no_takeover in [false, true] {
             let ours = Params { client_bits: bits, client_no_context_takeover: no_takeover, ..KEPT };
             let theirs = Params { server_bits: bits, server_no_context_takeover: no_takeover, ..KEPT };
-            let (mut deflater, mut inflater) = (Deflater::new(&ours).unwrap(), Inflater::new(&theirs));
+            let (mut deflater, mut inflater) = (Deflater::new(&ours, &shelf).unwrap(), Inflater::new(&theirs, &shelf));
             for message in &messages {
                 // In one piece, and in three.
                 for pieces in [1, 3] {
@@ -307,7 +309,7 @@ fn what_we_compress_inflates_with_every_window_and_takeover() {
                     let mut chunks: Vec<&[u8]> = message.chunks(size).collect();
                     chunks.resize(pieces, &[]);
                     for (i, piece) in chunks.iter().enumerate() {
-                        deflater.piece(piece, i + 1 == pieces, &mut packed, &mut spare).unwrap();
+                        deflater.piece(piece, i + 1 == pieces, &mut packed).unwrap();
                     }
                     assert!(!packed.is_empty(), "a frame of a compressed message has a block");
                     assert_eq!(inflate(&mut inflater, &[&packed], 777), Ok(message.clone()), "{bits} bits");
@@ -316,5 +318,5 @@ fn what_we_compress_inflates_with_every_window_and_takeover() {
         }
     }
     // zlib has no window of 8 bits: then nothing is compressed.
-    assert!(Deflater::new(&Params { client_bits: 8, ..KEPT }).is_none());
+    assert!(Deflater::new(&Params { client_bits: 8, ..KEPT }, &Arc::default()).is_none());
 }

@@ -8,11 +8,12 @@ use chttpcore::client::websocket::Choices;
 use chttpcore::client::{Engine, Settings};
 use chttpcore::net::backend::mock::{MockNet, Script};
 use chttpcore::proto::ws::Limits;
-use chttpcore::proto::ws::deflate::{Deflater, Offer, Params, Spare};
+use chttpcore::proto::ws::deflate::{Deflater, Offer, Params};
 use chttpcore::queue::event::{flag, kind};
 use client::{SECOND, inet};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 use ws_support::{BINARY, FIN, KEY, frame, setup, switching, websocket};
 
 /// Adds up what its own thread holds.
@@ -120,7 +121,7 @@ fn a_large_message_takes_half_as_much_again() {
             client_bits: 15,
             server_bits: 15,
         };
-        Deflater::new(&params).unwrap().piece(&message, true, &mut packed, &mut Spare::default()).unwrap();
+        Deflater::new(&params, &Arc::default()).unwrap().piece(&message, true, &mut packed).unwrap();
         let peak = peak(frame(FIN | 0x40 | BINARY, &packed), len, true);
         assert!(peak <= most, "{len} bytes inflated: {peak}");
     }

@@ -5,6 +5,7 @@
 use chttpcore::proto::ws::deflate::{Inflater, Offer, Params, Room, agreed};
 use chttpcore::proto::ws::{Control, Item, Kind, Limits, Reader, Rule, Utf8};
 use libfuzzer_sys::fuzz_target;
+use std::sync::Arc;
 
 /// What an application would be told.
 #[derive(PartialEq, Debug)]
@@ -31,7 +32,7 @@ impl Room for Message {
 
 fn read(input: &[u8], size: usize, params: Option<&Params>, limits: Limits) -> Vec<Told> {
     let mut reader = Reader::new(limits, params.is_some());
-    let mut inflater = params.map(Inflater::new);
+    let mut inflater = params.map(|params| Inflater::new(params, &Arc::default()));
     let (mut told, mut message) = (Vec::new(), Message(Vec::new(), [0; 512]));
     for piece in input.chunks(size) {
         let mut rest = piece;

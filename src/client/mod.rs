@@ -42,6 +42,7 @@ use crate::net::secure::Insecure;
 use crate::net::wheel::TimerId;
 use crate::pool::{Gone, Pool};
 use crate::proto::Tick;
+use crate::proto::ws::deflate::Shelf;
 use dialer::Dialer;
 use exchange::Exchange;
 use failure::{Cause, Phase};
@@ -122,6 +123,8 @@ pub struct Client {
     memory: mem::Pool,
     /// What WebSockets write their frames with.
     writer: Writer,
+    /// What compresses for all WebSockets.
+    shelf: Arc<Shelf>,
     ids: Arc<Ids>,
     /// Ids to give back at the end of the turn, after their events are published.
     spent: Vec<u64>,
@@ -156,6 +159,7 @@ impl Client {
             outbox: Outbox::default(),
             memory: mem::Pool::default(),
             writer: Writer::default(),
+            shelf: Arc::default(),
             ids,
             spent: Vec::new(),
             idle_timer: None,
@@ -182,7 +186,7 @@ impl Client {
         }
         let now = io.now();
         let users = self.exchanges.get_mut(owner as usize).map_or(Users::None, Users::One);
-        let mut sink = ExchangeSink::new(users, &mut self.outbox, &mut self.memory, &mut self.log, now);
+        let mut sink = ExchangeSink::new(users, &mut self.outbox, &mut self.memory, &mut self.log, &self.shelf, now);
         let pumped = io.pump(id, &mut sink);
         sink.settle();
         let Some(exchange) = self.exchanges.get_mut(owner as usize) else {
@@ -303,6 +307,7 @@ impl Client {
         if calm {
             self.ids.tidy(SPARE);
             self.writer.tidy();
+            self.shelf.clear();
             self.spent.shrink_to(SPARE);
             self.touched.shrink_to(SPARE);
             self.outbox.tidy();

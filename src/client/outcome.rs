@@ -213,12 +213,11 @@ impl Client {
 
     /// Take an exchange out of the table, with its timer.
     pub(super) fn take<B: Backend>(&mut self, io: &mut Io<B>, xid: u64) -> Option<Exchange> {
-        self.exchange(xid)?;
-        let exchange = self.exchanges.remove(ids::slot(xid))?;
-        if let Some((timer, _)) = exchange.timer {
+        // It is large: nothing is done with it once it is on its way.
+        if let Some((timer, _)) = self.exchange(xid)?.timer.take() {
             io.wheel.cancel(timer);
         }
-        Some(exchange)
+        self.exchanges.remove(ids::slot(xid))
     }
 
     /// What was received and not handed over yet comes before the error.
@@ -228,6 +227,7 @@ impl Client {
             &mut self.outbox,
             &mut self.memory,
             &mut self.log,
+            &self.shelf,
             crate::proto::Tick(0),
         )
         .give_up();

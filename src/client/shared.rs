@@ -110,7 +110,7 @@ impl Client {
         let slots = std::mem::take(&mut lanes.slots);
         let mut touched = std::mem::take(&mut self.touched);
         let users = Users::Many { exchanges: &mut self.exchanges, lanes: &slots, touched: &mut touched };
-        let mut sink = ExchangeSink::new(users, &mut self.outbox, &mut self.memory, &mut self.log, now);
+        let mut sink = ExchangeSink::new(users, &mut self.outbox, &mut self.memory, &mut self.log, &self.shelf, now);
         let pumped = if read { io.pump(id, &mut sink) } else { io.speak(id, &mut sink) };
         sink.settle();
         self.tally.h2.goaways += u64::from(io.take_goaway(id));

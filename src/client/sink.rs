@@ -11,11 +11,13 @@ use super::websocket;
 use crate::diag::{self, Level};
 use crate::mem::{Block, Body, Obj, Pool, Slice, Table};
 use crate::net::reactor::Receiver;
+use crate::proto::ws::deflate::Shelf;
 use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick, Version};
 use crate::queue::Event;
 use crate::queue::event::{flag, kind};
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What every event costs at least, so that a flood of tiny ones is bounded too.
 pub const CHARGE_MIN: u64 = 256;
@@ -76,6 +78,8 @@ pub struct ExchangeSink<'a> {
     pub outbox: &'a mut Outbox,
     pub memory: &'a mut Pool,
     pub log: &'a mut Logging,
+    /// For WebSockets that are opened.
+    shelf: &'a Arc<Shelf>,
     pub now: Tick,
     lent: Option<(Block, usize)>,
     /// What is lent is only to be looked at.
@@ -90,9 +94,10 @@ impl<'a> ExchangeSink<'a> {
         outbox: &'a mut Outbox,
         memory: &'a mut Pool,
         log: &'a mut Logging,
+        shelf: &'a Arc<Shelf>,
         now: Tick,
     ) -> Self {
-        ExchangeSink { users, outbox, memory, log, now, lent: None, shown: false, denied: false }
+        ExchangeSink { users, outbox, memory, log, shelf, now, lent: None, shown: false, denied: false }
     }
 
     /// After a pump: what was gathered becomes an event.
@@ -324,7 +329,7 @@ impl Sink for ExchangeSink<'_> {
             exchange.tunnel = true;
             exchange.delivery = Delivery::Stream;
             let obj = response::from_head(self.memory, head, 0, exchange.route);
-            return websocket::open(exchange, self.outbox, obj, head);
+            return websocket::open(exchange, self.outbox, obj, head, self.shelf);
         }
         if exchange.request.websocket.is_some() {
             // It is refused: nothing that was written is for anybody.

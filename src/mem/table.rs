@@ -65,13 +65,14 @@ impl<T> Table<T> {
         page[place].insert(value)
     }
 
+    #[inline]
     pub fn remove(&mut self, at: usize) -> Option<T> {
         let (leaf, place) = split::<T>(at);
         let leaf = self.leaves.get_mut(leaf)?;
-        let value = leaf.page.as_mut()?.get_mut(place)?.take()?;
-        leaf.used -= 1;
-        self.len -= 1;
-        Some(value)
+        let value = leaf.page.as_mut()?.get_mut(place)?;
+        leaf.used -= u32::from(value.is_some());
+        self.len -= usize::from(value.is_some());
+        value.take()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &T> {

@@ -29,12 +29,13 @@ use crate::error as e;
 use crate::mem::Obj;
 use crate::net::backend::Backend;
 use crate::net::reactor::Io;
-use crate::proto::ws::deflate::{Deflater, Inflater, Offer, Params};
+use crate::proto::ws::deflate::{Deflater, Inflater, Offer, Params, Shelf};
 use crate::proto::ws::handshake::{self, Asked, Key, Wrong};
 use crate::proto::ws::{Limits, Reader, Rule, Utf8, close, frame};
 use crate::proto::{Fault, Head, Tick, Version};
 use crate::queue::event::kind;
 use incoming::Assembly;
+use std::sync::Arc;
 
 /// What WS_OPEN tells of compression in `aux`.
 pub mod agreed {
@@ -136,14 +137,14 @@ pub struct WebSocket {
 const _: () = assert!(size_of::<WebSocket>() <= 400, "an idle WebSocket is small");
 
 impl WebSocket {
-    fn new(setup: &Setup, deflate: Option<&Params>) -> WebSocket {
+    fn new(setup: &Setup, deflate: Option<&Params>, shelf: &Arc<Shelf>) -> WebSocket {
         WebSocket {
             reader: Reader::new(setup.choices.limits, deflate.is_some()),
-            inflater: deflate.map(Inflater::new),
+            inflater: deflate.map(|params| Inflater::new(params, shelf)),
             utf8: Utf8::default(),
             inflated: 0,
             assembly: None,
-            deflater: deflate.and_then(Deflater::new),
+            deflater: deflate.and_then(|params| Deflater::new(params, shelf)),
             compressing: false,
             controls: Vec::new(),
             pinged: None,
@@ -213,7 +214,13 @@ impl WebSocket {
 }
 
 /// The server has switched protocols: judge its answer, and tell that the WebSocket is open.
-pub(super) fn open(exchange: &mut Exchange, outbox: &mut Outbox, obj: Option<Obj<Response>>, head: &Head<'_>) {
+pub(super) fn open(
+    exchange: &mut Exchange,
+    outbox: &mut Outbox,
+    obj: Option<Obj<Response>>,
+    head: &Head<'_>,
+    shelf: &Arc<Shelf>,
+) {
     let Some(setup) = &exchange.request.websocket else { return };
     let asked = Asked { key: setup.key.as_ref(), protocols: &setup.protocols, deflate: setup.deflate.as_ref() };
     let judged = if head.version == Version::Http10 {
@@ -229,7 +236,7 @@ pub(super) fn open(exchange: &mut Exchange, outbox: &mut Outbox, obj: Option<Obj
             return;
         }
     };
-    exchange.ws = Some(Box::new(WebSocket::new(setup, judged.deflate.as_ref())));
+    exchange.ws = Some(Box::new(WebSocket::new(setup, judged.deflate.as_ref(), shelf)));
     exchange.answered = true;
     let Some(mut obj) = obj else {
         exchange.starved = true;

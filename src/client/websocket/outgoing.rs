@@ -10,7 +10,6 @@ use crate::net::backend::Backend;
 use crate::net::connection::ConnId;
 use crate::net::reactor::Io;
 use crate::net::sys;
-use crate::proto::ws::deflate::Spare;
 use crate::proto::ws::frame;
 use crate::proto::{Fault, StreamKey};
 use bytes::{Bytes, BytesMut};
@@ -50,8 +49,6 @@ pub struct Writer {
     buffer: BytesMut,
     /// A message while it is compressed.
     packed: BytesMut,
-    /// For messages that are compressed each for itself.
-    spare: Spare,
     /// Random bytes for masks, and how many of them are used.
     keys: Box<[u8]>,
     used: usize,
@@ -61,14 +58,7 @@ pub struct Writer {
 
 impl Default for Writer {
     fn default() -> Writer {
-        Writer {
-            buffer: BytesMut::new(),
-            packed: BytesMut::new(),
-            spare: Spare::default(),
-            keys: Box::default(),
-            used: 0,
-            messages: 0,
-        }
+        Writer { buffer: BytesMut::new(), packed: BytesMut::new(), keys: Box::default(), used: 0, messages: 0 }
     }
 }
 
@@ -95,7 +85,6 @@ impl Writer {
     pub fn tidy(&mut self) {
         self.buffer = BytesMut::new();
         self.packed = BytesMut::new();
-        self.spare = Spare::default();
         self.keys = Box::default();
         self.used = 0;
     }
@@ -132,7 +121,7 @@ impl Writer {
         };
         let mut packed = std::mem::take(&mut self.packed);
         packed.clear();
-        let done = deflater.piece(payload, fin, &mut packed, &mut self.spare);
+        let done = deflater.piece(payload, fin, &mut packed);
         done.map_err(|rule| Cause::fault(Fault::WebSocket(rule)))?;
         let rsv1 = if opcode == frame::CONTINUATION { 0 } else { frame::RSV1 };
         let put = self.put(fin_bit | rsv1 | opcode, &packed);

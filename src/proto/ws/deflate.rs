@@ -1,12 +1,13 @@
 //! permessage-deflate (RFC 7692): what is offered and agreed on, and the two halves of it.
 //!
 //! A half that keeps its window from message to message has its state from the first compressed message on. One that does
-//! not has it while a message is in progress only: see [`Inflater::rest`] and [`Deflater::rest`].
+//! not has it while a message is in progress only, and puts it on a [`Shelf`] then.
 
 use super::Rule;
 use super::handshake::is_token;
 use bytes::BytesMut;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much work compression does, 1 to 9.
 const LEVEL: u32 = 6;
@@ -127,23 +128,59 @@ pub trait Room {
     fn wrote(&mut self, len: usize) -> Result<(), Rule>;
 }
 
+/// What a compressor and a decompressor rest on between messages that need none of each other's bytes: one of each, for all
+/// WebSockets of an engine. They take 300 KB and 45 KB: asked for and given back with each message, they leave the C library's
+/// heap full of holes.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    compress: Mutex<Option<(u8, Box<Compress>)>>,
+    decompress: Mutex<Option<(u8, Box<Decompress>)>>,
+}
+
+impl Shelf {
+    fn compress(&self, bits: u8) -> Box<Compress> {
+        taken(&self.compress, bits)
+            .unwrap_or_else(|| Box::new(Compress::new_with_window_bits(Compression::new(LEVEL), false, bits)))
+    }
+
+    fn decompress(&self, bits: u8) -> Box<Decompress> {
+        taken(&self.decompress, bits).unwrap_or_else(|| Box::new(Decompress::new_with_window_bits(false, bits)))
+    }
+
+    /// Give the memory back.
+    pub fn clear(&self) {
+        put(&self.compress, None);
+        put(&self.decompress, None);
+    }
+}
+
+fn taken<T>(place: &Mutex<Option<(u8, T)>>, bits: u8) -> Option<T> {
+    let had = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    had.filter(|(had, _)| *had == bits).map(|(_, inner)| inner)
+}
+
+fn put<T>(place: &Mutex<Option<(u8, T)>>, inner: Option<(u8, T)>) {
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = inner;
+}
+
 /// Decompression of what a server sends.
 #[derive(Debug)]
 pub struct Inflater {
     inner: Option<Box<Decompress>>,
     bits: u8,
     keeps: bool,
+    shelf: Arc<Shelf>,
 }
 
 impl Inflater {
-    pub fn new(params: &Params) -> Inflater {
-        Inflater { inner: None, bits: params.server_bits.max(BITS_MIN), keeps: !params.server_no_context_takeover }
+    pub fn new(params: &Params, shelf: &Arc<Shelf>) -> Inflater {
+        let (bits, keeps) = (params.server_bits.max(BITS_MIN), !params.server_no_context_takeover);
+        Inflater { inner: None, bits, keeps, shelf: shelf.clone() }
     }
 
     /// Inflate a piece of a message, its last one if `end`.
     pub fn piece(&mut self, mut input: &[u8], end: bool, to: &mut impl Room) -> Result<(), Rule> {
-        let bits = self.bits;
-        let inner = self.inner.get_or_insert_with(|| Box::new(Decompress::new_with_window_bits(false, bits)));
+        let inner = self.inner.get_or_insert_with(|| self.shelf.decompress(self.bits));
         let mut tail = end;
         loop {
             let room = to.room()?;
@@ -167,34 +204,14 @@ impl Inflater {
                 input = &TAIL;
             }
         }
-        if end && !self.keeps {
-            self.rest();
+        if end
+            && !self.keeps
+            && let Some(mut inner) = self.inner.take()
+        {
+            inner.reset(false);
+            put(&self.shelf.decompress, Some((self.bits, inner)));
         }
         Ok(())
-    }
-
-    /// Give the memory back.
-    pub fn rest(&mut self) {
-        self.inner = None;
-    }
-}
-
-/// A compressor between two messages that need none of each other's bytes. It takes 300 KB: asked for and given back with each
-/// message, they leave the C library's heap full of holes.
-#[derive(Debug, Default)]
-pub struct Spare(Option<(u8, Box<Compress>)>);
-
-impl Spare {
-    fn take(&mut self, bits: u8) -> Box<Compress> {
-        match self.0.take() {
-            Some((had, inner)) if had == bits => inner,
-            _ => Box::new(Compress::new_with_window_bits(Compression::new(LEVEL), false, bits)),
-        }
-    }
-
-    fn put(&mut self, bits: u8, mut inner: Box<Compress>) {
-        inner.reset();
-        self.0 = Some((bits, inner));
     }
 }
 
@@ -204,18 +221,19 @@ pub struct Deflater {
     inner: Option<Box<Compress>>,
     bits: u8,
     keeps: bool,
+    shelf: Arc<Shelf>,
 }
 
 impl Deflater {
     /// `None` if the server demands a smaller window than zlib has: then nothing is compressed, which is always allowed.
-    pub fn new(params: &Params) -> Option<Deflater> {
+    pub fn new(params: &Params, shelf: &Arc<Shelf>) -> Option<Deflater> {
         let (bits, keeps) = (params.client_bits, !params.client_no_context_takeover);
-        (bits >= BITS_MIN).then_some(Deflater { inner: None, bits, keeps })
+        (bits >= BITS_MIN).then(|| Deflater { inner: None, bits, keeps, shelf: shelf.clone() })
     }
 
     /// Append the compressed form of a piece of a message, its last one if `end`.
-    pub fn piece(&mut self, mut input: &[u8], end: bool, out: &mut BytesMut, spare: &mut Spare) -> Result<(), Rule> {
-        let inner = self.inner.get_or_insert_with(|| spare.take(self.bits));
+    pub fn piece(&mut self, mut input: &[u8], end: bool, out: &mut BytesMut) -> Result<(), Rule> {
+        let inner = self.inner.get_or_insert_with(|| self.shelf.compress(self.bits));
         let start = out.len();
         loop {
             let used = out.len();
@@ -239,9 +257,10 @@ impl Deflater {
                 out.extend_from_slice(&[0]);
             }
             if !self.keeps
-                && let Some(inner) = self.inner.take()
+                && let Some(mut inner) = self.inner.take()
             {
-                spare.put(self.bits, inner);
+                inner.reset();
+                put(&self.shelf.compress, Some((self.bits, inner)));
             }
         }
         Ok(())
