@@ -80,6 +80,19 @@ pub fn find_lf(bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(|&b| b == b'\n').map(|i| at + i)
 }
 
+/// The first CRLF.
+pub fn find_crlf(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(lf) = find_lf(&bytes[at..]) {
+        let end = at + lf;
+        if end > 0 && bytes[end - 1] == b'\r' {
+            return Some(end - 1);
+        }
+        at = end + 1;
+    }
+    None
+}
+
 const TOKEN: u8 = 1;
 const TEXT: u8 = 2;
 const LOWER: u8 = 4;
@@ -126,6 +139,18 @@ mod tests {
                     bytes[len - 1] = b'\n';
                     assert_eq!(find_lf(&bytes), Some(at));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn find_crlf_agrees_with_a_plain_search() {
+        let letters = [b'\r', b'\n', b'a'];
+        for n in 0..3usize.pow(7) {
+            let text: Vec<u8> = (0..7).map(|i| letters[n / 3usize.pow(i) % 3]).collect();
+            for len in 0..=text.len() {
+                let text = &text[..len];
+                assert_eq!(find_crlf(text), text.windows(2).position(|w| w == b"\r\n"), "{text:?}");
             }
         }
     }

@@ -12,7 +12,7 @@
 //! RFC 9112 sections 3 (request line), 3.2 (Host, target forms), 6.1, 6.2 (framing); RFC 9110 sections 5.1, 5.5
 //! (names, values), 6.5.1 (trailers), 9.1 (method), 10.1.1 (Expect).
 
-use super::bytes::{all_text, all_token, eq_lower, is_text, is_token, trim};
+use super::bytes::{all_text, all_token, eq_lower, find_crlf, is_text, is_token, trim};
 use super::framing::{content_length, has_token};
 pub use super::invalid::{Invalid, Problem, What};
 use crate::proto::url::{Scheme, Url};
@@ -184,7 +184,7 @@ impl<'a> Iterator for Lines<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let line = match self.rest.windows(2).position(|w| w == b"\r\n") {
+        let line = match find_crlf(self.rest) {
             Some(end) => {
                 let line = &self.rest[..end];
                 self.rest = &self.rest[end + 2..];
