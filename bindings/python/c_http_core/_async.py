@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Coroutine, Generator, Mapping
 from contextlib import suppress
 from contextvars import Context
+from threading import get_ident
 from typing import Any, Callable, ClassVar, Protocol
 from weakref import ref
 
@@ -28,6 +29,9 @@ from ._records import EVENT
 from ._table import EV_RESPONSE
 
 EVENT_SIZE = EVENT.size
+
+# What runs for each answer or each turn of the loop, found at once.
+queue_drain, unpack, unpack_one = lib.queue_drain, EVENT.iter_unpack, EVENT.unpack_from
 
 __all__ = ["AsyncEngine", "Loop", "engine_here", "running_loop"]
 
@@ -257,20 +261,17 @@ def running_loop() -> Loop:
     return AsyncioLoop(asyncio.get_running_loop())
 
 
-class Reader:
+def reader(engine: AsyncEngine) -> Callable[[], None]:
     """What a loop calls when the queue is readable. It holds the exchanges that are under way, which hold the engine;
     without any that goes when nobody else holds it."""
+    whose = weakref.ref(engine)
 
-    __slots__ = ("engine", "exchanges")
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = weakref.ref(engine)
-        self.exchanges = engine.exchanges
-
-    def __call__(self) -> None:
-        engine = self.engine()
+    def read(_: object = engine.exchanges) -> None:
+        engine = whose()
         if engine is not None:
             engine.drain()
+
+    return read
 
 
 class Place:
@@ -328,7 +329,9 @@ class AsyncEngine(Engine):
     def __init__(self, options: Mapping[str, OptionValue], loop: Loop, backend: int = 0) -> None:
         super().__init__({"io_threads": 0, **options}, backend)
         self.exchanges: dict[int, Exchange] = {}
-        self.reader = Reader(self)
+        self.reader = reader(self)
+        #: The thread on which `drain` goes on with tasks just now: what runs there is run by `loop`. Else 0.
+        self.inside = 0
         self.place = Place(self.fd, loop)
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, drop, self.place, self.engine, self.queue)
@@ -370,15 +373,13 @@ class AsyncEngine(Engine):
 
         Only the loop calls this, so that no task is running.
         """
-        count = lib.queue_drain(self.queue, self.events_address, BATCH, EVENT_SIZE)
+        count = queue_drain(self.queue, self.events_address, BATCH, EVENT_SIZE)
         if count < 0:
             self.fail(failure(count))
             return
         # Who is woken may close the engine, and is not to find half of a batch.
         waiting = self.hand_out(count)
-        if len(waiting) == 1:
-            waiting[0].wake()
-            return
+        self.inside = get_ident()
         try:
             for waiter in waiting:
                 waiter.wake()
@@ -386,12 +387,14 @@ class AsyncEngine(Engine):
             # A task was interrupted, and the loop ends with it. The others are to be woken all the same.
             wake_later(waiting)
             raise
+        finally:
+            self.inside = 0
 
     def hand_out(self, count: int) -> list[Waiter]:
         """Let a batch of events reach their exchanges. Who waits for one of them."""
         exchanges = self.exchanges
         waiting = []
-        for record in EVENT.iter_unpack(self.window[: count * EVENT_SIZE]):
+        for record in unpack(self.window[: count * EVENT_SIZE]) if count != 1 else (unpack_one(self.events),):
             kind, _, arg, _, token, _, _, data, length, obj, aux = record
             exchange = exchanges.get(token)
             if exchange is None:
@@ -422,7 +425,7 @@ class AsyncEngine(Engine):
 
     def after_fork(self) -> None:
         super().after_fork()
-        self.home = object()
+        self.home, self.inside = object(), 0
 
     def move(self, loop: Loop) -> None:
         """Go on in another loop; the one before must be over, or nothing under way."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _table as c
@@ -304,7 +305,7 @@ class AsyncClient(BaseClient):
 
     async def _request(self, method: str, url: str, options: RequestOptions) -> Response:
         engine = self._engine
-        if engine is None or engine.current() is not engine.home:
+        if engine is None or (engine.inside != get_ident() and engine.current() is not engine.home):
             engine = self._get_engine()
         exchange = None
         if not options and self._is_plain:
@@ -314,7 +315,8 @@ class AsyncClient(BaseClient):
         try:
             while not exchange.done:
                 if exchange.upload is None:
-                    waiter = exchange.waiter = engine.waiter()
+                    new = engine.waiter
+                    waiter = exchange.waiter = new()
                     await waiter
                 else:
                     await engine.step(exchange)

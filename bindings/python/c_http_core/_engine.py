@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from . import _table as c
 from ._body import FileBody
@@ -56,10 +56,6 @@ class Engine:
     is under way when it is destroyed; it is reentrant, because a finalizer may run inside.
     """
 
-    # The calls of each request.
-    submit_packed: Callable[[int], int] = staticmethod(lib.submit_packed)
-    release: Callable[[int], int] = staticmethod(lib.release)
-
     def __init__(self, options: Mapping[str, OptionValue], backend: int = 0) -> None:
         with Config(options) as config:
             if backend:
@@ -81,8 +77,12 @@ class Engine:
         #: Whether this is a forked child and the engine the parent's.
         self.forked = False
         self.tokens = count(1)
-        #: By whether the answer is collected, and by method.
-        self.templates: tuple[dict[str, Template], dict[str, Template]] = ({}, {})
+        #: By method, for answers that are collected and that are not.
+        self.collecting: dict[str, Template] = {}
+        self.streaming: dict[str, Template] = {}
+        # Of each request, and not methods: those would be looked for in the class first.
+        self.submit_packed = lib.submit_packed
+        self.release = lib.release
         #: Where the events of a batch stand, oldest first.
         self.events = bytearray(BATCH * EVENT.size)
         self.window = memoryview(self.events)
@@ -181,8 +181,8 @@ class Engine:
     def submit_plain(self, method: str, url: str, defaults: Defaults, collect: bool) -> Exchange | None:
         """The same for a request that is nothing but a method, a URL and fields: None if it is none of those that are
         packed once."""
-        template = self.templates[collect].get(method)
-        if template is None or url != template.given or template.block is not defaults.headers._block:
+        template = (self.collecting if collect else self.streaming).get(method)
+        if template is None or url != template.given or template.block is not template.headers._block:
             template = self.template(method, url, defaults, collect)
             if template is None:
                 return None
@@ -195,7 +195,8 @@ class Engine:
         try:
             if self.closed:
                 raise EngineClosedError("the client was closed")
-            code = self.submit_packed(template.submission)
+            submit = self.submit_packed
+            code = submit(template.submission)
             exchange.xid = words[XID]
             if code:
                 error, words[ERROR] = words[ERROR], 0
@@ -207,13 +208,13 @@ class Engine:
 
     def template(self, method: str, url: str, defaults: Defaults, collect: bool) -> Template | None:
         """One that holds the request."""
-        whole, block = full_url(defaults, url, None), defaults.headers.block()
-        template = self.templates[collect].get(method)
-        if template is None or template.block is not block:
+        whole, headers = full_url(defaults, url, None), defaults.headers
+        templates, flags = (self.collecting, c.REQ_COLLECT) if collect else (self.streaming, 0)
+        template = templates.get(method)
+        if template is None or template.headers is not headers or template.block is not headers.block():
             if method not in METHODS:
                 return None
-            template = Template(self.engine, self.queue, METHODS[method], block, c.REQ_COLLECT if collect else 0)
-            self.templates[collect][method] = template
+            template = templates[method] = Template(self.engine, self.queue, METHODS[method], headers, flags)
         if whole != template.url and not template.put(whole):
             return None
         # What became another one may become yet another the next time.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import _table as c
 from ._errors import HTTPStatusError, ResponseNotRead, StreamClosed, StreamConsumed
 from ._exchange import Exchange, Piece
-from ._ffi import bytes_at, lib, text_at, view
+from ._ffi import bytes_at, lib, memory, text_at, view
 from ._headers import Headers
 from ._memory import Owned, give, take, text_of, words_of
 from ._records import FIELD, layout
@@ -208,7 +208,7 @@ class Response:
         if self._content is None:
             exchange = self._exchange
             if exchange.body:
-                self._content = bytes_at(exchange.body, exchange.length)
+                self._content = memory[exchange.body : exchange.body + exchange.length]
             elif exchange.pieces is None:
                 self._content, exchange.copies = b"".join(exchange.copies or ()), None
             else:

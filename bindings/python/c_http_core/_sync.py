@@ -3,6 +3,10 @@
 One thread at a time waits for the library and puts what comes into the inboxes of the exchanges: it has the lead.
 Others sleep until they have mail, or are given the lead. The GIL is not held in either case.
 
+Of those who have mail one is woken, and wakes the next one. Whoever is woken needs the GIL first: many at a time would
+wait for it, and be put to sleep and woken once more each. But if other work in Python keeps the GIL, all have to stand
+in line for it together, or each would wait for a whole switch interval.
+
 A signal's handler may raise (KeyboardInterrupt is the usual one) between any two steps of Python, also right behind a
 wait that has taken events from the library, which would be lost then, those of other threads too. So events are moved
 in steps that Python cannot interrupt, each of which leaves a trace of whether it was done, and `recover` does what is
@@ -16,6 +20,8 @@ from collections import deque
 from collections.abc import Mapping
 from itertools import tee
 from operator import itemgetter
+from threading import get_ident
+from time import monotonic
 from typing import Callable, Final
 
 from . import _table as c
@@ -34,6 +40,9 @@ NO_EVENTS: Final = bytes(BATCH * EVENT.size)
 TOKEN: Final = itemgetter(4)
 END: Final[Record] = (0,) * 11
 LEADER: Final = 0
+# Seconds from being woken to having the GIL, of which a switch interval has 0.005.
+LATE: Final = 0.004
+NOBODY: Final = (None, threading.Lock(), 0)
 
 
 class Inboxes(dict[int, "list[Record]"]):
@@ -49,11 +58,9 @@ class Inboxes(dict[int, "list[Record]"]):
 class SyncEngine(Engine):
     """An engine that has no thread of its own. Many threads of Python's may use it."""
 
-    submit_packed = staticmethod(held.submit_packed)
-    release = staticmethod(held.release)
-
     def __init__(self, options: Mapping[str, OptionValue], backend: int = 0) -> None:
         super().__init__({**options, "io_threads": 0}, backend)
+        self.submit_packed, self.release = held.submit_packed, held.release
         self.wait: Callable[[int, int, int, int, int], int] = lib.queue_wait
         self.inboxes = Inboxes()
         #: Events on their way from `events` to the inboxes.
@@ -62,8 +69,15 @@ class SyncEngine(Engine):
         self.kinds = self.window.cast("Q")[:: EVENT.size // 8]
         #: At LEADER the token of the exchange whose thread has the lead, or of whoever ends the engine.
         self.lead: dict[int, int] = {}
-        #: Whose threads sleep, and the locks that they sleep on.
-        self.followers: dict[int, tuple[Exchange, threading.Lock]] = {}
+        #: Whose threads sleep, the locks that they sleep on, and which they are.
+        self.followers: dict[int, tuple[Exchange, threading.Lock, int]] = {}
+        #: Tokens of those who have mail and were not woken yet.
+        self.called: deque[int] = deque()
+        #: When somebody was woken last, and whether the last one who was got the GIL soon.
+        self.woken = 0.0
+        self.prompt = True
+        #: The thread that runs the handlers of signals.
+        self.main = threading.main_thread().ident
         #: Held while the queue is used without the lead, and while it is destroyed.
         self.mutex = threading.Lock()
         self.destroyed = False
@@ -127,6 +141,7 @@ class SyncEngine(Engine):
                     self.hand_over(token)
                 except BaseException:
                     # If that was a handler of a signal, the others still have to be told.
+                    self.wake_all()
                     self.hand_over(token)
                     raise
 
@@ -134,18 +149,21 @@ class SyncEngine(Engine):
         """Sleep until whoever has the lead brings mail or lets go of it."""
         signal = threading.Lock()
         signal.acquire()
-        self.followers[exchange.token] = exchange, signal
+        self.followers[exchange.token] = exchange, signal, get_ident()
         # It may have happened before it could be told to us. A signal's handler runs while we wait.
         if self.lead and not exchange.inbox:
             signal.acquire()
+            self.prompt = monotonic() - self.woken < LATE
 
     def hand_over(self, token: int) -> None:
-        """Do not follow any more, give the lead to somebody who sleeps and, if the client was closed, end it."""
+        """Do not follow any more, and wake who is next: who has mail, or else somebody to take the lead. If the client
+        was closed, end it."""
         self.followers.pop(token, None)
         if self.closed:
             self.end()
-        if not self.lead:
-            for _, signal in list(self.followers.values()):
+        if not self.wake_next() and not self.lead:
+            for _, signal, _ in list(self.followers.values()):
+                self.woken = monotonic()
                 wake(signal)
                 break
 
@@ -159,7 +177,10 @@ class SyncEngine(Engine):
             elif count > 0:
                 self.batch.extend(EVENT.iter_unpack(self.window[: count * EVENT.size]))
                 self.window[: count * EVENT.size] = NO_EVENTS[: count * EVENT.size]
+                came = list(map(TOKEN, self.batch))
                 self.deliver()
+                self.called.extend(came)
+                self.wake_next()
         except BaseException:
             self.recover()
             raise
@@ -178,6 +199,7 @@ class SyncEngine(Engine):
             self.batch.extend(found)
         self.window[:] = NO_EVENTS
         self.deliver()
+        self.wake_all()
 
     def has(self, record: Record) -> bool:
         return self.inboxes[record[4]][-1:] == [record]
@@ -188,7 +210,30 @@ class SyncEngine(Engine):
         tokens, records = tee(iter(self.batch.popleft, END))
         deque(map(list.append, map(self.inboxes.__getitem__, map(TOKEN, tokens)), records), maxlen=0)
         self.throw_away()
-        for exchange, signal in list(self.followers.values()):
+
+    def wake_next(self) -> bool:
+        """Wake one of those who have mail, who does the same for the next one before it goes its way; where threads are
+        late for the GIL, all of them. The main thread is not relied on: a signal's handler may hold it up. Whether
+        there was anybody else.
+        """
+        found = False
+        while self.called and not (found and self.prompt):
+            try:
+                token = self.called.popleft()
+            except IndexError:
+                break  # Another thread was quicker.
+            exchange, signal, thread = self.followers.get(token, NOBODY)
+            if exchange is not None and exchange.inbox:
+                # In this order, in which `wake_all` finds whom a signal's handler kept from being woken.
+                self.woken = monotonic()
+                wake(signal)
+                self.followers.pop(token, None)
+                found = found or thread != self.main
+        return found
+
+    def wake_all(self) -> None:
+        """Wake all who have mail: a signal's handler may have raised where one of them was to be woken."""
+        for exchange, signal, _ in list(self.followers.values()):
             if exchange.inbox:
                 wake(signal)
 
@@ -202,6 +247,7 @@ class SyncEngine(Engine):
         self.mutex = threading.Lock()
         self.lead.clear()
         self.followers.clear()
+        self.called.clear()
 
     def close(self) -> None:
         """End all exchanges and the engine. Threads that wait for one get `EngineClosedError`."""
@@ -229,7 +275,7 @@ class SyncEngine(Engine):
                 with self.mutex:
                     self.destroyed = True
                     self.destroy_queue()
-                for _, signal in list(self.followers.values()):
+                for _, signal, _ in list(self.followers.values()):
                     wake(signal)
         finally:
             if self.lead == {LEADER: token}:

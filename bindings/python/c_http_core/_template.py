@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Final
 
 from ._ffi import pin
+from ._headers import Headers
 from ._records import REQUEST_SHORT, SUBMISSION, fields
 
 __all__ = ["ERROR", "TOKEN", "XID", "Template"]
@@ -28,15 +30,19 @@ class Template:
     the texts, the URL last. Whoever submits it writes `TOKEN`, and 0 into `XID`.
     """
 
-    __slots__ = ("_at", "_pinned", "block", "buffer", "given", "submission", "url", "words")
+    __slots__ = ("_at", "_pinned", "block", "buffer", "given", "headers", "submission", "url", "words")
 
-    def __init__(self, engine: int, queue: int, method: bytes, block: bytes, flags: int) -> None:
+    def __init__(self, engine: int, queue: int, method: bytes, headers: Headers, flags: int) -> None:
+        block = headers.block()
         texts = method + block
+        #: The fields, and what they were when this was packed.
+        self.headers = headers
         start = CALL * WORD + SUBMISSION.size
         self.block = block
-        self.buffer = bytearray(-(-(start + len(texts) + ROOM) // WORD) * WORD)
+        # Single words cost less to write and read than in a view.
+        self.words = array("Q", bytes(-(-(start + len(texts) + ROOM) // WORD) * WORD))
+        self.buffer = memoryview(self.words).cast("B")
         address, self._pinned = pin(self.buffer)
-        self.words = memoryview(self.buffer).cast("Q")
         #: Where the arguments stand.
         self.submission = address + CALL * WORD
         self._at = start + len(texts)

@@ -13,6 +13,7 @@ import pytest
 import c_http_core
 from c_http_core import Client, Limits
 from c_http_core import _table as c
+from c_http_core._exchange import Exchange
 from c_http_core._records import EVENT
 from c_http_core._sync import END, SyncEngine
 from conftest import LONG, python
@@ -201,6 +202,51 @@ except KeyboardInterrupt:
 """
     result = python(program, url)
     assert (result.returncode, result.stdout, result.stderr) == (0, "interrupted\n", "")
+
+
+def test_whoever_has_mail_wakes_the_next_one() -> None:
+    """One at a time, unless the GIL is hard to get; and the main thread, which a handler may hold up, not alone."""
+    record = (c.EV_HEADERS, 0, 200, 1, 7, 0, 0, 0, 0, 0, 0)
+    engine = SyncEngine({})
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def sleepers(*threads: int) -> list[threading.Lock]:
+        engine.followers.clear()
+        engine.called.clear()
+        locks = []
+        for token, thread in enumerate(threads):
+            exchange = Exchange(engine, "GET", "", False)
+            # Whoever has a thread of 0 has no mail, and is only said to have some.
+            exchange.inbox = [record] if thread else []
+            signal = threading.Lock()
+            signal.acquire()
+            engine.followers[token] = exchange, signal, thread
+            engine.called.append(token)
+            locks.append(signal)
+        engine.called.append(len(threads))
+        return locks
+
+    def awake(locks: list[threading.Lock]) -> list[bool]:
+        return [not lock.locked() for lock in locks]
+
+    other = main + 1
+    locks = sleepers(0, other, other)
+    assert engine.wake_next() and awake(locks) == [False, True, False] and set(engine.followers) == {0, 2}
+    assert engine.wake_next() and awake(locks) == [False, True, True] and set(engine.followers) == {0}
+    assert not engine.wake_next() and not engine.called
+    locks = sleepers(main, other, other)
+    assert engine.wake_next() and awake(locks) == [True, True, False]
+    locks = sleepers(main)
+    assert not engine.wake_next() and awake(locks) == [True]
+    engine.prompt = False
+    locks = sleepers(other, 0, other)
+    assert engine.wake_next() and awake(locks) == [True, False, True]
+    locks = sleepers(other, 0, main)
+    engine.wake_all()
+    assert awake(locks) == [True, False, True]
+    engine.followers.clear()
+    engine.close()
 
 
 def test_recovery_delivers_each_event_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import threading
 import time
 import weakref
 from collections.abc import Awaitable
@@ -158,3 +159,33 @@ def test_a_time_out_ends_the_wait(url: str, run: Callable[[Main], None]) -> None
             assert client.stats()["exchanges"] == 0
 
     run(main)
+
+
+def test_another_loop_is_refused_while_a_task_goes_on_inside_of_the_callback(url: str, run: Any) -> None:
+    """There the loop is taken for granted, but not on other threads."""
+    refused: list[BaseException] = []
+
+    async def main() -> None:
+        async with AsyncClient() as client:
+
+            async def elsewhere() -> None:
+                try:
+                    await client.get(f"{url}/")
+                except RuntimeError as error:
+                    refused.append(error)
+
+            hanging = asyncio.ensure_future(client.get(f"{url}/hang"))
+            await asyncio.sleep(0)
+            await client.get(f"{url}/")
+            assert client._engine is not None and client._engine.inside == threading.get_ident()
+            thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+            thread.start()
+            thread.join(LONG)
+            assert (await client.get(f"{url}/")).status_code == 200
+            hanging.cancel()
+            await asyncio.gather(hanging, return_exceptions=True)
+            await asyncio.sleep(0)
+            assert client._engine.inside == 0
+
+    run(main)
+    assert [str(error) for error in refused] == ["the client is in use in another event loop"]

@@ -23,7 +23,7 @@ from ._ctypes import load_held
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["backend", "bytes_at", "held", "lib", "pin", "text_at", "view"]
+__all__ = ["backend", "bytes_at", "held", "lib", "memory", "pin", "text_at", "view"]
 
 SONAME = "libchttpcore.so.0"
 # They never wait: what they lock is held for moments, and by nobody who wants the GIL.
@@ -34,15 +34,14 @@ class Backend(Protocol):
     """What is asked of a foreign function interface."""
 
     name: str
+    #: All memory: a slice is a copy of what stands at those addresses.
+    memory: bytes
 
     def load(self, path: str) -> dict[str, Callable[..., int]]:
         """The library's functions, each by its name without the prefix."""
 
     def pin(self, buffer: Buffer) -> tuple[int, object]:
         """The address of a buffer's bytes, valid as long as the second object lives."""
-
-    def bytes_at(self, address: int, length: int) -> bytes:
-        """A copy of memory."""
 
     def text_at(self, address: int) -> bytes:
         """A copy of a text that ends with NUL."""
@@ -98,4 +97,9 @@ def load(backend: Backend, path: str) -> Library:
 backend: Backend = choose()
 lib = load(backend, locate())
 held = Library(load_held(locate(), HELD))
-pin, bytes_at, text_at, view = backend.pin, backend.bytes_at, backend.text_at, backend.view
+memory, pin, text_at, view = backend.memory, backend.pin, backend.text_at, backend.view
+
+
+def bytes_at(address: int, length: int) -> bytes:
+    """A copy of memory."""
+    return memory[address : address + length]

@@ -7,6 +7,7 @@ declarations as C would have them parsed in Python: 80 ms at each import, instea
 from __future__ import annotations
 
 import importlib
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -26,10 +27,7 @@ TYPES = {
     "N": "size_t",
     "P": "uintptr_t",
 }
-unpack: Any = ffi.unpack
 CHARS, ARRAY, ADDRESS = (ffi.typeof(name) for name in ("char *", "char[]", "uintptr_t"))
-# Where addresses are counted from: adding to a pointer costs less than a cast.
-NOWHERE: Any = ffi.cast(CHARS, 0)
 
 
 def forget(_owner: object, _pointer: object) -> None:
@@ -38,6 +36,7 @@ def forget(_owner: object, _pointer: object) -> None:
 
 class CffiBackend:
     name = "cffi"
+    memory: bytes = ffi.buffer(ffi.cast(CHARS, 0), sys.maxsize)
 
     def load(self, path: str) -> dict[str, Callable[..., int]]:
         # The second argument is what dlopen() is told, 0 being RTLD_NOW.
@@ -52,11 +51,6 @@ class CffiBackend:
     def pin(self, buffer: Buffer) -> tuple[int, object]:
         pinned = ffi.from_buffer(ARRAY, buffer)
         return int(ffi.cast(ADDRESS, pinned)), pinned
-
-    @staticmethod
-    def bytes_at(address: int, length: int) -> bytes:
-        copy: bytes = unpack(NOWHERE + address, length)
-        return copy
 
     def text_at(self, address: int) -> bytes:
         text: bytes = ffi.string(ffi.cast(CHARS, address))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -40,6 +41,7 @@ def load_held(path: str, names: tuple[str, ...]) -> dict[str, Callable[..., int]
 
 class CtypesBackend:
     name = "ctypes"
+    memory: Any = (ctypes.c_char * sys.maxsize).from_address(0)
 
     def load(self, path: str) -> dict[str, Callable[..., int]]:
         return functions_of(ctypes.CDLL(path), FUNCTIONS)
@@ -53,9 +55,6 @@ class CtypesBackend:
             return ctypes.cast(pointer, ctypes.c_void_p).value or 0, copy
         pinned = (ctypes.c_char * window.nbytes).from_buffer(window)
         return ctypes.addressof(pinned), pinned
-
-    def bytes_at(self, address: int, length: int) -> bytes:
-        return ctypes.string_at(address, length)
 
     def text_at(self, address: int) -> bytes:
         return ctypes.string_at(address)
