@@ -3,6 +3,7 @@
 //! that were left open.
 
 mod client;
+mod dice;
 
 use chttpcore::client::settings::Timeouts;
 use chttpcore::client::{Settings, failure::Phase};
@@ -11,6 +12,7 @@ use chttpcore::net::backend::{Address, Bind};
 use chttpcore::net::resolver::{Answer, ResolveError, Resolver};
 use chttpcore::proto::eyeballs::{ATTEMPTS_MAX, Family, UNDER_WAY_MAX};
 use client::*;
+use dice::Dice;
 use std::ffi::CStr;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -561,20 +563,14 @@ fn questions_that_nobody_asks_any_more_hold_up_nobody() {
 #[test]
 fn no_order_of_events_loses_a_place() {
     for seed in 1..300u64 {
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut next = |below: usize| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            (random >> 16) as usize % below
-        };
+        let mut dice = Dice::new(seed);
         let (mut desk, resolver) = Desk::new();
         let mut w = World::with_resolver(pooled(2, 3), resolver);
         for at in [V6A, V6B, V4A, V4B] {
-            let script = match next(4) {
+            let script = match dice.roll(4) {
                 0 => Script::new().refuse(),
                 1 => Script::new().black_hole(),
-                2 => Script::new().connect_delay(next(600) as u64 * MS).expect_head().send(OK).again(),
+                2 => Script::new().connect_delay(dice.roll(600) * MS).expect_head().send(OK).again(),
                 _ => Script::new().expect_head().send(OK).again(),
             };
             w.net.listen(inet(at)).always(script);
@@ -582,16 +578,16 @@ fn no_order_of_events_loses_a_place() {
         let mut xids = Vec::new();
         for _ in 0..60 {
             desk.open.extend(desk.asked.try_iter());
-            match next(5) {
+            match dice.roll(5) {
                 0 | 1 => {
                     let timeouts = Timeouts { connect: SECOND, dns: SECOND, total: 3 * SECOND, ..never() };
-                    let host = ["a.test", "b.test", "c.test"][next(3)];
-                    xids.push(w.submit(&Ask { timeouts, close: next(2) == 0, ..named(host) }));
+                    let host = dice.pick(&["a.test", "b.test", "c.test"]);
+                    xids.push(w.submit(&Ask { timeouts, close: dice.one_in(2), ..named(host) }));
                 }
                 2 if !desk.open.is_empty() => {
-                    let (host, family, _) = desk.open[next(desk.open.len())].clone();
+                    let (host, family, _) = desk.open[dice.roll(desk.open.len())].clone();
                     let list = if family == Family::V6 { [V6A, V6B] } else { [V4A, V4B] };
-                    let answer = match next(4) {
+                    let answer = match dice.roll(4) {
                         0 => Err(ResolveError::NotFound),
                         n => ips(&list[..n.min(2)]),
                     };
@@ -599,10 +595,10 @@ fn no_order_of_events_loses_a_place() {
                 }
                 3 if !xids.is_empty() => {
                     // Perhaps it has ended.
-                    let _ = w.engine.cancel(xids[next(xids.len())]);
+                    let _ = w.engine.cancel(dice.pick(&xids));
                     w.settle();
                 }
-                _ => w.pass(next(400) as u64 * MS),
+                _ => w.pass(dice.roll(400) * MS),
             }
         }
         w.pass(5 * SECOND);

@@ -1,7 +1,10 @@
 //! Happy Eyeballs (RFC 8305), as a table: what is told to a race, and what it says. Times are in milliseconds.
 
+mod dice;
+
 use chttpcore::proto::Tick;
 use chttpcore::proto::eyeballs::{ATTEMPTS_MAX, Family, Race, Step, UNDER_WAY_MAX};
+use dice::Dice;
 
 const MS: u64 = 1_000_000;
 
@@ -216,15 +219,9 @@ fn a_thousand_addresses_are_so_many_attempts_and_no_more() {
 #[test]
 fn no_order_of_events_breaks_the_rules() {
     for seed in 1..2_000u64 {
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut next = |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            (random >> 16) % below
-        };
+        let mut dice = Dice::new(seed);
         let mut race = Race::new(250 * MS);
-        let counts = [next(40), next(40)];
+        let counts = [dice.roll(40), dice.roll(40)];
         let (mut now, mut under_way, mut tried) = (0, 0, Vec::new());
         let mut open = vec![(Family::V6, counts[0]), (Family::V4, counts[1])];
         loop {
@@ -244,9 +241,9 @@ fn no_order_of_events_breaks_the_rules() {
                 }
                 Step::Wait(until) => assert!(until.0 > now, "seed {seed}: a wait for the past"),
             }
-            match next(3) {
+            match dice.roll(3) {
                 0 if !open.is_empty() => {
-                    let (family, count) = open.swap_remove(next(open.len() as u64) as usize);
+                    let (family, count) = open.swap_remove(dice.roll(open.len()));
                     race.answer(Tick(now), family, (0..count).map(|i| (family, i)));
                 }
                 1 if under_way > 0 => {
@@ -255,7 +252,11 @@ fn no_order_of_events_breaks_the_rules() {
                 }
                 _ => {
                     let Step::Wait(until) = step else { unreachable!() };
-                    now = if until == Tick::NEVER { now + next(500 * MS) } else { now + 1 + next(until.0 - now) };
+                    now = if until == Tick::NEVER {
+                        now + dice.roll(500 * MS)
+                    } else {
+                        now + 1 + dice.roll(until.0 - now)
+                    };
                 }
             }
         }

@@ -1,10 +1,12 @@
 //! Framing of response bodies, persistence, chunked coding, trailers, truncation. Every row in every cut.
 
+mod dice;
 mod h1_support;
 
 use Ask::{Close, Connect, Get, Head, Nothing, Unsent, Upgrade, UpgradeUnsent};
 use chttpcore::proto::h1::Limits;
-use h1_support::{Ask, Random, brief, run, verdict};
+use dice::Dice;
+use h1_support::{Ask, brief, run, verdict};
 
 /// (rule, request, status line and fields joined by `|`, what follows the head, what is told)
 const FRAMING: &[(&str, Ask, &str, &str, &str)] = &[
@@ -297,33 +299,33 @@ fn random_damage_in_random_cuts() {
         response("1.1 204|A: b\r\n c|D: e\r\n\tf\r\n g", b""),
     ];
     let alphabet = b"\r\n \t:;,=\"0159afAFx\0\x7f\xffHT/.-+";
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut dice = Dice::new(1);
     let mut refused = 0;
     for round in 0..20_000 {
-        let mut input = seeds[random.below(seeds.len())].clone();
-        for _ in 0..1 + random.below(3) {
-            let at = random.below(input.len());
-            match random.below(4) {
+        let mut input = seeds[dice.roll(seeds.len())].clone();
+        for _ in 0..1 + dice.roll(3) {
+            let at = dice.roll(input.len());
+            match dice.roll(4) {
                 0 => drop(input.remove(at)),
-                1 => input.insert(at, alphabet[random.below(alphabet.len())]),
-                2 => input[at] = alphabet[random.below(alphabet.len())],
+                1 => input.insert(at, dice.pick(alphabet)),
+                2 => input[at] = dice.pick(alphabet),
                 _ => input.insert(at, input[at]),
             }
         }
         let limits = Limits {
-            allow_bare_lf: random.below(2) == 0,
-            allow_obs_fold: random.below(2) == 0,
-            line_max: [60, 1 << 10][random.below(2)],
-            head_max: [90, 1 << 10][random.below(2)],
-            fields_max: [2, 100][random.below(2)],
+            allow_bare_lf: dice.one_in(2),
+            allow_obs_fold: dice.one_in(2),
+            line_max: dice.pick(&[60, 1 << 10]),
+            head_max: dice.pick(&[90, 1 << 10]),
+            fields_max: dice.pick(&[2, 100]),
             ..Limits::default()
         };
-        let who = [Get, Get, Head, Connect, Upgrade][random.below(5)];
+        let who = dice.pick(&[Get, Get, Head, Connect, Upgrade]);
         let whole = run(who, &limits, [&*input], u64::MAX);
         refused += usize::from(whole.contains('!'));
         for pay in [u64::MAX, 1, 3] {
             let mut cuts = vec![0, input.len()];
-            cuts.extend((0..random.below(6)).map(|_| random.below(input.len() + 1)));
+            cuts.extend((0..dice.roll(6)).map(|_| dice.roll(input.len() + 1)));
             cuts.sort_unstable();
             let told = run(who, &limits, cuts.windows(2).map(|w| &input[w[0]..w[1]]), pay);
             assert_eq!(told, whole, "round {round}, cuts {cuts:?}: {}", input.escape_ascii());

@@ -1,9 +1,11 @@
 //! A whole conversation over HTTP/2, cut at every byte, and what becomes of it when bytes of it are changed.
 
+mod dice;
 #[path = "../fuzz/fuzz_targets/h2_feed.rs"]
 mod h2_feed;
 mod h2_support;
 
+use dice::Dice;
 use h2_feed::same_in_every_cut;
 use h2_support::*;
 
@@ -54,23 +56,11 @@ fn same_in_two(input: &[u8], cut: usize) {
     assert_eq!(two, h2_feed::run_pieces(0, &[input]), "cut at {cut}");
 }
 
-/// Deterministic disorder (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % sides
-    }
-}
-
 #[test]
 fn noise_is_survived_and_told_alike() {
     let whole = conversation();
     for seed in 1..=1500 {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let mut dice = Dice::new(seed);
         let mut input = whole.clone();
         for _ in 0..=dice.roll(6) {
             let at = dice.roll(input.len());

@@ -1,6 +1,7 @@
 //! Our client against another engine's server (the `h2` crate's) in memory: requests, sizes, windows and resets by the dice.
 //! Each side has to understand the other to the letter.
 
+mod dice;
 mod h2_support;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use chttpcore::proto::h1::encode::{Spec, encode, trailers};
 use chttpcore::proto::h2::{H2, Limits};
 use chttpcore::proto::url::Url;
 use chttpcore::proto::{BodyLen, Data, Eof, Fault, Fields, Follows, Head, Out, Protocol, Sink, StreamKey, Tick};
+use dice::Dice;
 use h2::{Reason, RecvStream, SendStream};
 use h2_support::pattern;
 use std::collections::BTreeMap;
@@ -16,22 +18,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf};
-
-/// Deterministic disorder (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % sides
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.roll(of.len())]
-    }
-}
 
 /// How the server answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -358,7 +344,7 @@ async fn try_read(from: &mut DuplexStream, max: usize) -> Option<Vec<u8>> {
 }
 
 async fn converse(seed: u64) {
-    let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+    let mut dice = Dice::new(seed);
     let (mut ours, theirs) = tokio::io::duplex(64 << 20);
     let mut builder = h2::server::Builder::new();
     builder

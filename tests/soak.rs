@@ -1,6 +1,7 @@
 //! Samples of the long runs, small enough for every day: `make soak` runs them at full length (tests/soak.sh).
 //! `CHTTP_SOAK_CANCELS` sets the number of requests of the second.
 
+mod dice;
 mod real_support;
 #[allow(dead_code, reason = "the compiler is for others")]
 mod support;
@@ -8,6 +9,7 @@ mod support;
 use chttpcore::ffi::config::CHTTP_OPT_MAX_CONNECTIONS_PER_HOST;
 use chttpcore::ffi::error::{chttp_error_connection_reused, chttp_error_phase};
 use chttpcore::ffi::types::{CHTTP_EF_TERMINAL, chttp_event, chttp_stats};
+use dice::Dice;
 use real_support::client::{DRIVES, name};
 use real_support::server::{self, Server};
 use real_support::{Client, Request};
@@ -24,22 +26,10 @@ fn a_sample_of_the_long_run() {
     print!("{}", succeed(Command::new(root().join("tests/soak.sh")).arg("20000").current_dir(root())));
 }
 
-/// Deterministic disorder (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) % sides
-    }
-}
-
 /// Answers for a while, and then goes away: in order, without a word, in the middle of a head or a body, or with RST.
 fn fickle() -> Server {
     Server::start(|number, stream| {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1).wrapping_mul(0xd134_2543_de82_ef95));
+        let mut dice = Dice::new(number as u64);
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut stream = stream;
         while server::head(&mut reader)?.is_some() {
@@ -108,18 +98,18 @@ fn cancels_and_closes_at_random_leave_the_books_in_order() {
         let mut client = Client::new(drive, &[(CHTTP_OPT_MAX_CONNECTIONS_PER_HOST, IN_FLIGHT as i64 / 2)]);
         let requests =
             [Request::get(server.url("/")), Request::get(server.url("/")).collect()].map(|r| (r.filled(), r));
-        let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+        let mut dice = Dice::new(1);
         let (mut live, mut submitted, mut ended, mut refused) = (Vec::new(), 0, 0, 0);
         let mut codes = std::collections::BTreeMap::new();
         while ended < total {
             while live.len() < IN_FLIGHT && submitted < total {
                 let mut xid = [0];
-                client.submit_raw(&[requests[dice.roll(2) as usize].0], &mut xid).expect("a valid request");
+                client.submit_raw(&[requests[dice.roll(2_usize)].0], &mut xid).expect("a valid request");
                 live.push(xid[0]);
                 submitted += 1;
             }
             if dice.roll(4) == 0 {
-                let xid = live[dice.roll(live.len() as u64) as usize];
+                let xid = dice.pick(&live);
                 // It may have ended meanwhile; cancelling twice is allowed.
                 refused += usize::from(client.cancel(xid) != 0);
             }

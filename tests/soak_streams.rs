@@ -4,9 +4,11 @@
 //! Both drives for ten seconds each, or, for `make soak`, the engine's own thread for `CHTTP_SOAK_MINUTES` and the caller's for
 //! a sixth of it. `CHTTP_SOAK_SEED` repeats the disorder of an earlier run, as far as the clock allows it.
 
+mod dice;
 #[allow(dead_code, reason = "shared with other test binaries")]
 mod support;
 
+use dice::Dice;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -36,25 +38,13 @@ const BETWEEN_CUTS: Duration = Duration::from_millis(200);
 /// What the resident memory may grow by between a fifth of the run and its end.
 const GROWTH_KB: i64 = 2048;
 
-/// Deterministic disorder (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) % sides
-    }
-}
-
 /// Two ports that are free, and that no connection is given as its own: one to a server that is not there would otherwise
 /// meet itself once in a while, and the server would not get its port back.
 fn ports(dice: &mut Dice) -> [u16; 2] {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("/proc is there");
     let first: u16 = range.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a port");
     // Anywhere, so that another run does not take them while they are free for a moment.
-    let from = 1024 + dice.roll(u64::from(first - 1024)) as u16;
+    let from = 1024 + dice.roll(first - 1024);
     let free: Vec<TcpListener> = (from..first)
         .chain(1024..from)
         .filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
@@ -77,7 +67,7 @@ impl Run {
     fn serve(&mut self) {
         let mut command = Command::new(built().join("venv/bin/python"));
         command.arg("tests/soak_streams/server.py").args(self.ports.map(|port| port.to_string()));
-        command.args([self.dice.roll(1 << 32).to_string(), self.period.to_string()]).current_dir(root());
+        command.args([self.dice.roll(1_u64 << 32).to_string(), self.period.to_string()]).current_dir(root());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the interpreter is there");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
@@ -186,7 +176,7 @@ fn run(program: &Path, drive: &str, seed: u64, count: usize, length: Duration, k
     let cuts = kill_every.as_millis() / BETWEEN_CUTS.as_millis();
     // As many events in a second as messages: see STEP_NS of the client.
     let period = count as f64 / 500.0;
-    let mut dice = Dice(seed.max(1));
+    let mut dice = Dice::new(seed);
     let ports = ports(&mut dice);
     let mut run = Run { dice, ports, period, cuts: cuts as u64, server: None, kills: 0 };
     run.serve();

@@ -1,7 +1,10 @@
 //! The parser of event streams: the cases that WPT has for the format, as a table of our own, whole and cut everywhere; the
 //! limits, whole and cut everywhere; and that an event costs no allocation.
 
+mod dice;
+
 use chttpcore::proto::sse::{Event, Limits, NAME_MAX, Parser, TooLarge};
+use dice::Dice;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -291,20 +294,14 @@ fn random_streams() {
         "data", "data:", "data: ", "event:", "id: ", "retry:1", ":", "\n", "\n", "\r", "\r\n", "\n\n", "\0",
         "\u{feff}", "x", " ",
     ];
-    let mut state = 0x1234_5678_9abc_def1_u64;
-    let mut random = |n: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % n as u64) as usize
-    };
+    let mut dice = Dice::new(1);
     for _ in 0..20_000 {
-        let stream: String = (0..random(24)).map(|_| WORDS[random(WORDS.len())]).collect();
+        let stream: String = (0..dice.roll(24)).map(|_| dice.pick(&WORDS)).collect();
         let whole = feed(&mut Parser::new(Limits::default(), b""), &[stream.as_bytes()]);
         let mut rest = stream.as_bytes();
         let mut pieces = Vec::new();
         while !rest.is_empty() {
-            let (piece, after) = rest.split_at(random(rest.len() + 1));
+            let (piece, after) = rest.split_at(dice.roll(rest.len() + 1));
             pieces.push(piece);
             rest = after;
         }

@@ -1,6 +1,7 @@
 //! Exchanges over TLS that are cancelled at random moments of handshakes and bodies, in both drives, against a rustls server
 //! on loopback: each has one terminal event, and the books agree afterwards. `CHTTP_STRESS_TLS` sets the number of rounds.
 
+mod dice;
 mod stress_support;
 mod tls_support;
 
@@ -8,6 +9,7 @@ use chttpcore::error as e;
 use chttpcore::pool::Scheme;
 use chttpcore::proto::tls::Tls;
 use chttpcore::queue::event::flag;
+use dice::Dice;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -24,18 +26,6 @@ const PIECES: usize = 40;
 const PIECE: usize = 5_000;
 /// Exchanges at a time.
 const AT_ONCE: usize = 4;
-
-/// Deterministic disorder (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % sides
-    }
-}
 
 /// A socket that is written to in small pieces; each of them counts down, and the last one tells.
 struct Slow {
@@ -145,7 +135,7 @@ fn cancelled_at_random_moments() {
     let rounds: usize = std::env::var("CHTTP_STRESS_TLS").map_or(1000, |n| n.parse().expect("a number"));
     let authority = Authority::new("Test CA");
     let leaf = authority.leaf(&["127.0.0.1"]);
-    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let mut dice = Dice::new(1);
     let mut ends = BTreeMap::new();
     for own_thread in [true, false] {
         for version in VERSIONS {

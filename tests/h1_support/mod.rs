@@ -215,15 +215,3 @@ pub fn sent(out: &Out) -> String {
 pub fn chunk(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
 }
-
-/// xorshift64: a fixed stream of numbers for tests.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
-}
