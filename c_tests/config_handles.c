@@ -6,8 +6,6 @@
 
 #include "support/engine.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
-
 static struct test_server server;
 
 static chttp_config *config_make(int io_threads)

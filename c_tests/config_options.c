@@ -4,8 +4,6 @@
  */
 #include "support/engine.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
-
 /* A pointer to `error`: it is set by the call that makes `code`, among the arguments. */
 static void refused(int32_t code, int32_t wanted, chttp_error **set, const char *word)
 {

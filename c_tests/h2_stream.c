@@ -5,10 +5,9 @@
  */
 #define _GNU_SOURCE
 
-#include "support/engine.h"
+#include "support/echo.h"
 #include "support/h2_server.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
 #define RAW2 (CHTTP_REQ_RAW | CHTTP_REQ_HTTP2)
 
 /* The ways of the server. */
@@ -104,35 +103,6 @@ static void expect(chttp_queue *queue, uint16_t kind, int32_t error)
     event_free(&event);
 }
 
-/* A megabyte there and back, with both sides limited. */
-static void bulk(chttp_engine *engine, chttp_queue *queue, chttp_xid xid)
-{
-    uint64_t sent = 0, got = 0, total = 1 << 20;
-    int blocked = 0;
-    char bytes[8000];
-    while (got < total) {
-        while (!blocked && sent < total) {
-            size_t n = total - sent < sizeof bytes ? (size_t)(total - sent) : sizeof bytes;
-            for (size_t i = 0; i < n; i++)
-                bytes[i] = test_server_pattern(sent + i);
-            int32_t code = chttp_body_write(engine, xid, bytes, n);
-            CHECK(code == 0 || code == CHTTP_E_AGAIN);
-            blocked = code != 0;
-            sent += code == 0 ? n : 0;
-        }
-        chttp_event event = next_event(queue);
-        if (event.kind == CHTTP_EV_WRITABLE) {
-            blocked = 0;
-        } else {
-            CHECK_EQ(event.kind, CHTTP_EV_BODY);
-            for (uint64_t i = 0; i < event.len; i++)
-                CHECK_EQ(event.data[i], test_server_pattern(got++));
-        }
-        event_free(&event);
-    }
-    CHECK_EQ(got, total);
-}
-
 static void fetch_ok(chttp_engine *engine, chttp_queue *queue, const char *url)
 {
     chttp_request request = request_for(url);
@@ -225,7 +195,7 @@ int main(void)
             CHECK_EQ(chttp_stream_start_tls(engine, xid, NULL, NULL, 0, NULL), CHTTP_E_BAD_STATE);
             CHECK_EQ(chttp_body_write(engine, xid, "ping", 4), 0);
             expect_bytes(queue, "ping");
-            bulk(engine, queue, xid);
+            echo_bulk(engine, queue, xid, 1 << 20);
             /* Beside it, on the same connection. */
             fetch_ok(engine, queue, other);
             CHECK_EQ(chttp_body_write(engine, xid, "last", 4), 0);

@@ -4,8 +4,6 @@
  */
 #include "support/engine.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
-
 static struct test_server server;
 static char url[64];
 

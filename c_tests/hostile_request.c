@@ -6,7 +6,6 @@
 
 #include <unistd.h>
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
 #define HUGE_LEN (SIZE_MAX / 2 + 1)
 
 static chttp_engine *engine;

@@ -2,76 +2,15 @@
  * The mock: each step of a script, names, the virtual clock, and the record. No socket is opened, and an hour takes no
  * time.
  */
-#include "support/engine.h"
+#include "support/mock_bench.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define HERE "127.0.0.1:80"
 #define URL "http://127.0.0.1/"
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 #define GET "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 #define HOUR_NS (3600 * SECOND_NS)
 
-#define EXPECT_HEAD {.kind = CHTTP_MOCK_EXPECT_HEAD}
-#define EXPECT(text) {.kind = CHTTP_MOCK_EXPECT, .data = (text), .len = Z}
-#define SEND(text) {.kind = CHTTP_MOCK_SEND, .data = (text), .len = Z}
 #define SPLIT(text, n) {.kind = CHTTP_MOCK_SEND, .data = (text), .len = Z, .number = (n)}
-#define DELAY(ns) {.kind = CHTTP_MOCK_DELAY, .number = (ns)}
-#define AGAIN {.kind = CHTTP_MOCK_AGAIN}
-#define STEP(name) {.kind = CHTTP_MOCK_##name}
-#define NUMBER(name, n) {.kind = CHTTP_MOCK_##name, .number = (n)}
-
-/* A mock, its engine and a queue. */
-struct bench {
-    chttp_backend *mock;
-    chttp_engine *engine;
-    chttp_queue *queue;
-};
-
-static chttp_engine *engine_on(chttp_backend *mock)
-{
-    chttp_config *config = NULL;
-    chttp_engine *engine = NULL;
-    chttp_error *error = NULL;
-    CHECK_EQ(chttp_config_new(&config), 0);
-    CHECK_EQ(chttp_config_set_i64(config, CHTTP_OPT_IO_THREADS, 0, NULL), 0);
-    CHECK_EQ(chttp_config_set_obj(config, CHTTP_OPT_BACKEND, mock, &error), 0);
-    CHECK_EQ(chttp_engine_new(config, &engine, &error), 0);
-    chttp_config_free(config);
-    return engine;
-}
-
-static struct bench bench_make(void)
-{
-    struct bench b = {0};
-    CHECK_EQ(chttp_mock_new(&b.mock, NULL), 0);
-    CHECK_EQ(chttp_mock_now(b.mock), SECOND_NS);
-    b.engine = engine_on(b.mock);
-    b.queue = queue_make(b.engine);
-    return b;
-}
-
-static void mismatches(const struct bench *b, const char *expected)
-{
-    char text[512];
-    CHECK(chttp_mock_mismatches(b->mock, text, sizeof text) >= 0);
-    CHECK_STR(text, expected);
-}
-
-static void bench_end(struct bench *b)
-{
-    CHECK_EQ(chttp_engine_destroy(b->engine), 0);
-    CHECK_EQ(chttp_queue_destroy(b->queue), 0);
-    /* What was sent can be read after the engine is gone. */
-    CHECK(chttp_mock_connection_count(b->mock) >= 0);
-    chttp_release(b->mock);
-}
-
-#define LISTEN(b, at, flags, ...)                                                                                      \
-    do {                                                                                                               \
-        const chttp_mock_step steps_[] = {__VA_ARGS__};                                                                \
-        CHECK_EQ(chttp_mock_listen((b)->mock, (at), Z, steps_, COUNT(steps_), (flags), NULL), 0);                      \
-    } while (0)
 
 static chttp_mock_record record_of(const struct bench *b, uint32_t n)
 {

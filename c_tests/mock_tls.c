@@ -2,10 +2,8 @@
  * TLS of scripted peers: a handshake that succeeds, and what was agreed on; each one that fails; STARTTLS; an end in due form
  * and a cut; all with the certificates that the mock makes, and the client's own verification.
  */
-#include "support/engine.h"
+#include "support/mock_bench.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define URL "https://service.test/"
 #define AT "192.0.2.1:443"
 #define GET "GET / HTTP/1.1\r\nHost: service.test\r\n\r\n"
@@ -13,55 +11,24 @@
 /* Its end is the end of the connection. */
 #define UNBOUNDED "HTTP/1.1 200 OK\r\n\r\nhi"
 
-#define EXPECT(text) {.kind = CHTTP_MOCK_EXPECT, .data = (text), .len = Z}
-#define SEND(text) {.kind = CHTTP_MOCK_SEND, .data = (text), .len = Z}
-#define STEP(name) {.kind = CHTTP_MOCK_##name}
-#define NUMBER(name, n) {.kind = CHTTP_MOCK_##name, .number = (n)}
 #define TLS(settings) {.kind = CHTTP_MOCK_TLS, .data = (const char *)(settings), .len = sizeof *(settings)}
 
-struct bench {
-    chttp_backend *mock;
-    chttp_engine *engine;
-    chttp_queue *queue;
-};
-
 /* An engine that trusts the mock's authority. */
-static struct bench bench_make(void)
+static struct bench trusting(void)
 {
-    struct bench b = {0};
+    chttp_backend *mock = NULL;
     chttp_config *config = NULL;
     char pem[2048], cut[8];
-    CHECK_EQ(chttp_mock_new(&b.mock, NULL), 0);
-    int32_t len = chttp_mock_authority(b.mock, pem, sizeof pem);
+    CHECK_EQ(chttp_mock_new(&mock, NULL), 0);
+    int32_t len = chttp_mock_authority(mock, pem, sizeof pem);
     CHECK(len > 0 && (size_t)len < sizeof pem);
     CHECK_EQ(strncmp(pem, "-----BEGIN CERTIFICATE-----\n", 28), 0);
-    CHECK_EQ(chttp_mock_authority(b.mock, cut, sizeof cut), len);
+    CHECK_EQ(chttp_mock_authority(mock, cut, sizeof cut), len);
     CHECK_EQ(chttp_config_new(&config), 0);
-    CHECK_EQ(chttp_config_set_i64(config, CHTTP_OPT_IO_THREADS, 0, NULL), 0);
-    CHECK_EQ(chttp_config_set_obj(config, CHTTP_OPT_BACKEND, b.mock, NULL), 0);
     CHECK_EQ(chttp_config_set_bytes(config, CHTTP_OPT_TLS_CA_PEM, pem, (size_t)len, NULL), 0);
-    CHECK_EQ(chttp_engine_new(config, &b.engine, NULL), 0);
-    chttp_config_free(config);
-    b.queue = queue_make(b.engine);
-    CHECK_EQ(chttp_mock_resolve(b.mock, "service.test", Z, "192.0.2.1", Z, NULL), 0);
-    return b;
+    CHECK_EQ(chttp_mock_resolve(mock, "service.test", Z, "192.0.2.1", Z, NULL), 0);
+    return bench_on(mock, config);
 }
-
-static void bench_end(struct bench *b)
-{
-    char text[512];
-    CHECK_EQ(chttp_engine_destroy(b->engine), 0);
-    CHECK_EQ(chttp_queue_destroy(b->queue), 0);
-    CHECK(chttp_mock_mismatches(b->mock, text, sizeof text) >= 0);
-    CHECK_STR(text, "");
-    chttp_release(b->mock);
-}
-
-#define LISTEN(b, at, flags, ...)                                                                                      \
-    do {                                                                                                               \
-        const chttp_mock_step steps_[] = {__VA_ARGS__};                                                                \
-        CHECK_EQ(chttp_mock_listen((b)->mock, (at), Z, steps_, COUNT(steps_), (flags), NULL), 0);                      \
-    } while (0)
 
 static void sent_is(const struct bench *b, uint32_t n, const char *expected)
 {
@@ -98,7 +65,7 @@ static void body_is(chttp_response *response, const char *expected)
 
 static void an_exchange_in_plaintext(void)
 {
-    struct bench b = bench_make();
+    struct bench b = trusting();
     chttp_tls_info info;
     LISTEN(&b, AT, 0, STEP(TLS), EXPECT(GET), SEND(OK), STEP(AGAIN));
     for (int i = 0; i < 3; i++) {
@@ -118,7 +85,7 @@ static void an_exchange_in_plaintext(void)
     chttp_release(perform(&b, "https://192.0.2.7/", 0, ""));
     LISTEN(&b, "[2001:db8::1]:443", 0, STEP(TLS), STEP(EXPECT_HEAD), SEND(OK));
     chttp_release(perform(&b, "https://[2001:db8::1]/", 0, ""));
-    bench_end(&b);
+    bench_end_as_scripted(&b);
 }
 
 static void what_a_peer_insists_on(void)
@@ -135,7 +102,7 @@ static void what_a_peer_insists_on(void)
          12, "http/1.1", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct bench b = bench_make();
+        struct bench b = trusting();
         chttp_mock_tls tls = rows[i].tls;
         chttp_tls_info info;
         tls.size = sizeof tls;
@@ -146,7 +113,7 @@ static void what_a_peer_insists_on(void)
         CHECK_STR(info.alpn, rows[i].alpn);
         CHECK_STR(info.cipher_suite, rows[i].cipher);
         chttp_release(response);
-        bench_end(&b);
+        bench_end_as_scripted(&b);
     }
 }
 
@@ -168,7 +135,7 @@ static void handshakes_that_fail(void)
         {{.alpn = "spdy/3", .alpn_len = Z}, CHTTP_E_TLS_ALPN, "no_application_protocol"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct bench b = bench_make();
+        struct bench b = trusting();
         chttp_mock_tls tls = rows[i].tls;
         chttp_mock_record record;
         tls.size = sizeof tls;
@@ -178,18 +145,18 @@ static void handshakes_that_fail(void)
         CHECK(record.closed != CHTTP_MOCK_OPEN);
         /* Nothing was sent in plaintext, nor to a server that is not who it should be. */
         CHECK_EQ(record.sent, 0);
-        bench_end(&b);
+        bench_end_as_scripted(&b);
     }
     /* A peer that closes, without a word of TLS or in the middle of it. */
-    struct bench b = bench_make();
+    struct bench b = trusting();
     LISTEN(&b, AT, CHTTP_MOCK_ALWAYS, NUMBER(EXPECT_BYTES, 1), STEP(CLOSE));
     CHECK(perform(&b, URL, CHTTP_E_TLS_CLOSED, "without an answer") == NULL);
-    bench_end(&b);
+    bench_end_as_scripted(&b);
 }
 
 static void ends(void)
 {
-    struct bench b = bench_make();
+    struct bench b = trusting();
     LISTEN(&b, AT, 0, STEP(TLS), EXPECT(GET), SEND(UNBOUNDED), STEP(CLOSE));
     chttp_response *response = perform(&b, URL, 0, "");
     body_is(response, "hi");
@@ -204,7 +171,7 @@ static void ends(void)
     response = perform(&b, URL, 0, "");
     body_is(response, "hi");
     chttp_release(response);
-    bench_end(&b);
+    bench_end_as_scripted(&b);
 }
 
 /* The next event, taken by waits or by drains with the clock moved on by hand. */
@@ -227,7 +194,7 @@ static chttp_event next(const struct bench *b, int by_hand)
 
 static void starttls(int by_hand)
 {
-    struct bench b = bench_make();
+    struct bench b = trusting();
     const chttp_mock_tls postgres = {.size = sizeof postgres, .alpn = "", .name = "service.test", .name_len = Z};
     LISTEN(&b, "192.0.2.1:5432", 0, EXPECT("STARTTLS\r\n"), SEND("220 go\r\n"), NUMBER(DELAY, SECOND_NS), TLS(&postgres),
            EXPECT("ping"), SEND("pong"), STEP(EXPECT_END), STEP(CLOSE));
@@ -257,7 +224,7 @@ static void starttls(int by_hand)
     CHECK(secured);
     CHECK_STR(heard, "220 go\r\npong");
     sent_is(&b, 0, "STARTTLS\r\nping");
-    bench_end(&b);
+    bench_end_as_scripted(&b);
 }
 
 static void bad_settings(void)
@@ -280,7 +247,7 @@ static void bad_settings(void)
         {{.version = 12, .cipher = "TLS_AES_128_GCM_SHA256", .cipher_len = Z}, CHTTP_E_INVALID_ARG, "cipher"},
         {{.cipher = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", .cipher_len = Z}, CHTTP_E_INVALID_ARG, "cipher"},
     };
-    struct bench b = bench_make();
+    struct bench b = trusting();
     char text[512];
     for (size_t i = 0; i < COUNT(rows); i++) {
         chttp_mock_tls tls = rows[i].tls;
@@ -306,7 +273,7 @@ static void bad_settings(void)
     CHECK_EQ(chttp_mock_listen(b.mock, AT, Z, &no_close, 1, 0, NULL), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_mock_listen(b.mock, AT, Z, &nowhere, 1, 0, NULL), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_mock_authority(NULL, text, sizeof text), CHTTP_E_INVALID_ARG);
-    bench_end(&b);
+    bench_end_as_scripted(&b);
 }
 
 int main(void)

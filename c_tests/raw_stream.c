@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 
-#include "support/engine.h"
+#include "support/echo.h"
 
 #include <sys/socket.h>
 
@@ -150,35 +150,12 @@ static void by_hand(chttp_engine *engine, chttp_queue *queue, const char *url)
 /* More than fits at once in either direction: an echo behind an Upgrade that is spoken by hand. */
 static void bulk(chttp_engine *engine, chttp_queue *queue, const char *url)
 {
-    uint64_t sent = 0, got = 0, total = 3 << 18;
-    int blocked = 0;
-    char bytes[8000];
     chttp_request request = raw(url);
     request.recv_credit = 20000;
     chttp_xid xid = open_raw(engine, queue, &request);
     say(engine, xid, "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
     hear(queue, "\r\n\r\n");
-    while (got < total) {
-        while (!blocked && sent < total) {
-            size_t n = total - sent < sizeof bytes ? (size_t)(total - sent) : sizeof bytes;
-            for (size_t i = 0; i < n; i++)
-                bytes[i] = test_server_pattern(sent + i);
-            int32_t code = chttp_body_write(engine, xid, bytes, n);
-            CHECK(code == 0 || code == CHTTP_E_AGAIN);
-            blocked = code != 0;
-            sent += code == 0 ? n : 0;
-        }
-        chttp_event event = next_event(queue);
-        if (event.kind == CHTTP_EV_WRITABLE) {
-            CHECK(blocked);
-            blocked = 0;
-        } else {
-            CHECK_EQ(event.kind, CHTTP_EV_BODY);
-            for (uint64_t i = 0; i < event.len; i++)
-                CHECK_EQ(event.data[i], test_server_pattern(got++));
-        }
-        event_free(&event);
-    }
+    echo_bulk(engine, queue, xid, 3 << 18);
     CHECK_EQ(chttp_body_end(engine, xid, NULL, 0, NULL), 0);
     chttp_event event = expect(queue, CHTTP_EV_STREAM_END);
     event_free(&event);

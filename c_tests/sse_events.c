@@ -2,51 +2,30 @@
  * Streams of events on the mock, with its clock: what an event tells, what a kept one keeps, the reconnection in events,
  * answers that are none, and 204.
  */
-#include "support/engine.h"
+#include "support/mock_bench.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
 #define URL "http://127.0.0.1/events"
 #define HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
-#define SEND(text) {.kind = CHTTP_MOCK_SEND, .data = (text), .len = Z}
-#define STEP(name) {.kind = CHTTP_MOCK_##name}
 
-static chttp_backend *mock;
-static chttp_engine *engine;
-static chttp_queue *queue;
+static struct bench b;
 
 static void start(void)
 {
+    chttp_backend *mock = NULL;
     chttp_config *config = NULL;
     CHECK_EQ(chttp_mock_new(&mock, NULL), 0);
     CHECK_EQ(chttp_config_new(&config), 0);
-    CHECK_EQ(chttp_config_set_i64(config, CHTTP_OPT_IO_THREADS, 0, NULL), 0);
-    CHECK_EQ(chttp_config_set_obj(config, CHTTP_OPT_BACKEND, mock, NULL), 0);
     CHECK_EQ(chttp_config_set_named(config, "sse_retry_ns", Z, "2000000000", Z, NULL), 0);
-    CHECK_EQ(chttp_engine_new(config, &engine, NULL), 0);
-    chttp_config_free(config);
-    queue = queue_make(engine);
+    b = bench_on(mock, config);
 }
 
-static void stop(void)
-{
-    char text[256];
-    CHECK_EQ(chttp_engine_destroy(engine), 0);
-    CHECK_EQ(chttp_queue_destroy(queue), 0);
-    CHECK_EQ(chttp_mock_mismatches(mock, text, sizeof text), 0);
-    chttp_release(mock);
-}
-
-#define CONNECTION(...)                                                                                                \
-    do {                                                                                                               \
-        const chttp_mock_step steps_[] = {__VA_ARGS__};                                                                \
-        CHECK_EQ(chttp_mock_listen(mock, "127.0.0.1:80", Z, steps_, sizeof steps_ / sizeof *steps_, 0, NULL), 0);      \
-    } while (0)
+#define CONNECTION(...) LISTEN(&b, "127.0.0.1:80", 0, __VA_ARGS__)
 
 /* The mock lets time pass while we wait. */
 static chttp_event next(void)
 {
     chttp_event event;
-    CHECK_EQ(chttp_queue_wait(queue, &event, 1, sizeof event, CHTTP_UNLIMITED), 1);
+    CHECK_EQ(chttp_queue_wait(b.queue, &event, 1, sizeof event, CHTTP_UNLIMITED), 1);
     return event;
 }
 
@@ -91,7 +70,7 @@ static chttp_request events_of(const char *url, const chttp_sse *sse)
 static void what_an_event_tells(void)
 {
     start();
-    CONNECTION(STEP(EXPECT_HEAD),
+    CONNECTION(EXPECT_HEAD,
                SEND(HEAD "data: plain\n\nevent: add\nid: 4\nretry: 500\ndata: a\ndata: b\n\ndata\n\nid\ndata: \xc3\xa4\n\n"),
                STEP(CLOSE));
     chttp_sse sse;
@@ -99,7 +78,7 @@ static void what_an_event_tells(void)
     sse.size = sizeof sse;
     sse.flags = CHTTP_SSE_NO_RECONNECT;
     chttp_request request = events_of(URL, &sse);
-    submit_one(engine, queue, &request);
+    submit_one(b.engine, b.queue, &request);
     expect(CHTTP_EV_HEADERS, 0);
     expect_event("message", "plain", "", -1);
     chttp_event kept = next();
@@ -118,7 +97,7 @@ static void what_an_event_tells(void)
     CHECK_EQ(chttp_sse_fields(&kept, NULL, sizeof room), CHTTP_E_INVALID_ARG);
     CHECK_EQ(chttp_sse_fields(&kept, (chttp_sse_event *)(void *)room, 7), CHTTP_E_INVALID_SIZE);
     CHECK_EQ(chttp_sse_fields(&kept, (chttp_sse_event *)(void *)room, SIZE_MAX), CHTTP_E_INVALID_SIZE);
-    stop();
+    bench_end_as_scripted(&b);
     /* It outlives everything. */
     is_event(&kept, "add", "a\nb", "4", 500);
     event_free(&kept);
@@ -143,18 +122,18 @@ static void expect_rest(uint32_t attempt, int32_t error, uint64_t wait_ms, const
 static void it_goes_on(void)
 {
     start();
-    CONNECTION(STEP(EXPECT_HEAD), SEND(HEAD "id: 1\ndata: a\n\nid: 2\ndata: lost"), STEP(CLOSE));
+    CONNECTION(EXPECT_HEAD, SEND(HEAD "id: 1\ndata: a\n\nid: 2\ndata: lost"), STEP(CLOSE));
     CONNECTION(STEP(REFUSE));
-    CONNECTION(STEP(EXPECT_HEAD), SEND(HEAD "retry: 10\nid: b\ndata: b\n\n"), STEP(RESET));
-    CONNECTION(STEP(EXPECT_HEAD), SEND("HTTP/1.1 204 No Content\r\n\r\n"));
+    CONNECTION(EXPECT_HEAD, SEND(HEAD "retry: 10\nid: b\ndata: b\n\n"), STEP(RESET));
+    CONNECTION(EXPECT_HEAD, SEND("HTTP/1.1 204 No Content\r\n\r\n"));
     chttp_request request = events_of(URL, NULL);
-    chttp_xid xid = submit_one(engine, queue, &request);
+    chttp_xid xid = submit_one(b.engine, b.queue, &request);
     expect(CHTTP_EV_HEADERS, 0);
     expect_event("message", "a", "1", -1);
-    uint64_t before = chttp_mock_now(mock);
+    uint64_t before = chttp_mock_now(b.mock);
     expect_rest(1, CHTTP_E_SSE_ENDED, 2000, "1");
     expect_rest(2, CHTTP_E_CONNECT_REFUSED, 4000, "1");
-    CHECK(chttp_mock_now(mock) - before >= 2 * SECOND_NS);
+    CHECK(chttp_mock_now(b.mock) - before >= 2 * SECOND_NS);
     expect(CHTTP_EV_HEADERS, 0);
     expect_event("message", "b", "b", 10);
     expect_rest(1, CHTTP_E_CONNECTION_LOST, 10, "b");
@@ -167,25 +146,25 @@ static void it_goes_on(void)
     for (uint32_t i = 0; i < 4; i++) {
         char sent[512];
         size_t len = 0;
-        CHECK_EQ(chttp_mock_sent(mock, i, sent, sizeof sent - 1, &len), 0);
+        CHECK_EQ(chttp_mock_sent(b.mock, i, sent, sizeof sent - 1, &len), 0);
         sent[len] = 0;
         CHECK(i == 1 || strstr(sent, "\r\nAccept: text/event-stream\r\nCache-Control: no-cache\r\n") != NULL);
         CHECK(ids[i] == NULL ? strstr(sent, "Last-Event-ID") == NULL : strstr(sent, ids[i]) != NULL);
     }
-    stop();
+    bench_end_as_scripted(&b);
 }
 
 static void other_answers(void)
 {
     start();
-    CONNECTION(STEP(EXPECT_HEAD), SEND("HTTP/1.1 401 x\r\nContent-Length: 2\r\n\r\nno"));
-    CONNECTION(STEP(EXPECT_HEAD), SEND("HTTP/1.1 200 x\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno"));
+    CONNECTION(EXPECT_HEAD, SEND("HTTP/1.1 401 x\r\nContent-Length: 2\r\n\r\nno"));
+    CONNECTION(EXPECT_HEAD, SEND("HTTP/1.1 200 x\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nno"));
     static const int32_t codes[] = {CHTTP_E_SSE_STATUS, CHTTP_E_SSE_CONTENT_TYPE};
     for (int i = 0; i < 2; i++) {
         chttp_request request = events_of(URL, NULL);
         request.header_block = "Connection: close";
         request.header_block_len = Z;
-        submit_one(engine, queue, &request);
+        submit_one(b.engine, b.queue, &request);
         chttp_event event = next();
         CHECK(event.kind == CHTTP_EV_HEADERS && event.error == codes[i]);
         CHECK_EQ(chttp_response_status(event.obj), i == 0 ? 401 : 200);
@@ -200,7 +179,7 @@ static void other_answers(void)
         CHECK_EQ(chttp_error_phase(event.obj), CHTTP_PHASE_RECEIVING);
         event_free(&event);
     }
-    stop();
+    bench_end_as_scripted(&b);
 }
 
 /* Cancelled while it rests. */
@@ -209,15 +188,15 @@ static void cancelled(void)
     start();
     CONNECTION(STEP(REFUSE));
     chttp_request request = events_of(URL, NULL);
-    chttp_xid xid = submit_one(engine, queue, &request);
+    chttp_xid xid = submit_one(b.engine, b.queue, &request);
     expect_rest(1, CHTTP_E_CONNECT_REFUSED, 2000, "");
-    CHECK_EQ(chttp_cancel(engine, xid), 0);
+    CHECK_EQ(chttp_cancel(b.engine, xid), 0);
     chttp_event event = next();
     CHECK(event.kind == CHTTP_EV_DONE && event.error == CHTTP_E_CANCELLED);
     CHECK_EQ(chttp_error_phase(event.obj), CHTTP_PHASE_RECONNECTING);
     event_free(&event);
-    CHECK_EQ(chttp_cancel(engine, xid), CHTTP_E_NOT_FOUND);
-    stop();
+    CHECK_EQ(chttp_cancel(b.engine, xid), CHTTP_E_NOT_FOUND);
+    bench_end_as_scripted(&b);
 }
 
 int main(void)

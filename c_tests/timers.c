@@ -5,39 +5,12 @@
  */
 #define _GNU_SOURCE
 
-#include "support/engine.h"
+#include "support/mock_bench.h"
 
 #include <time.h>
 #include <unistd.h>
 
 #define HOUR_NS (3600 * SECOND_NS)
-
-struct bench {
-    chttp_backend *mock;
-    chttp_engine *engine;
-    chttp_queue *queue;
-};
-
-static struct bench bench_make(void)
-{
-    struct bench b = {0};
-    chttp_config *config = NULL;
-    CHECK_EQ(chttp_mock_new(&b.mock, NULL), 0);
-    CHECK_EQ(chttp_config_new(&config), 0);
-    CHECK_EQ(chttp_config_set_i64(config, CHTTP_OPT_IO_THREADS, 0, NULL), 0);
-    CHECK_EQ(chttp_config_set_obj(config, CHTTP_OPT_BACKEND, b.mock, NULL), 0);
-    CHECK_EQ(chttp_engine_new(config, &b.engine, NULL), 0);
-    chttp_config_free(config);
-    b.queue = queue_make(b.engine);
-    return b;
-}
-
-static void bench_end(struct bench *b)
-{
-    CHECK_EQ(chttp_engine_destroy(b->engine), 0);
-    CHECK_EQ(chttp_queue_destroy(b->queue), 0);
-    chttp_release(b->mock);
-}
 
 static chttp_xid start(const struct bench *b, uint64_t first_ns, uint64_t every_ns, uint64_t token)
 {

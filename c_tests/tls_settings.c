@@ -6,8 +6,6 @@
 
 #include "support/engine.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
-
 /* An authority of nobody's. */
 static const char CA[] = "-----BEGIN CERTIFICATE-----\n"
                          "MIIBjzCCATWgAwIBAgIUa72drw8pcs5YKZGrcHPSJRHfZfYwCgYIKoZIzj0EAwIw\n"

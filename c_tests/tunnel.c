@@ -2,7 +2,7 @@
  * Tunnels by Upgrade and by CONNECT: HEADERS with CHTTP_EF_TUNNEL, then bytes both ways under the same rules of credit
  * and WRITABLE, until both sides have closed; cancelled in between; and no tunnel where none was asked for or granted.
  */
-#include "support/engine.h"
+#include "support/echo.h"
 
 static struct test_server server;
 
@@ -63,36 +63,6 @@ static void talk(chttp_engine *engine, chttp_queue *queue, chttp_xid xid)
     expect_bytes(queue, "one two");
 }
 
-/* A megabyte and a half there and back, with both sides limited. */
-static void bulk(chttp_engine *engine, chttp_queue *queue, chttp_xid xid)
-{
-    uint64_t sent = 0, got = 0, total = 3 << 19;
-    int blocked = 0;
-    char bytes[8000];
-    while (got < total) {
-        while (!blocked && sent < total) {
-            size_t n = total - sent < sizeof bytes ? (size_t)(total - sent) : sizeof bytes;
-            for (size_t i = 0; i < n; i++)
-                bytes[i] = test_server_pattern(sent + i);
-            int32_t code = chttp_body_write(engine, xid, bytes, n);
-            CHECK(code == 0 || code == CHTTP_E_AGAIN);
-            blocked = code != 0;
-            sent += code == 0 ? n : 0;
-        }
-        chttp_event event = next_event(queue);
-        if (event.kind == CHTTP_EV_WRITABLE) {
-            CHECK(blocked);
-            blocked = 0;
-        } else {
-            CHECK_EQ(event.kind, CHTTP_EV_BODY);
-            for (uint64_t i = 0; i < event.len; i++)
-                CHECK_EQ(event.data[i], test_server_pattern(got++));
-        }
-        event_free(&event);
-    }
-    CHECK_EQ(got, total);
-}
-
 int main(void)
 {
     CHECK_EQ(test_server_start(&server), 0);
@@ -110,7 +80,7 @@ int main(void)
 
             chttp_xid xid = opened(engine, queue, &request, status);
             talk(engine, queue, xid);
-            bulk(engine, queue, xid);
+            echo_bulk(engine, queue, xid, 3 << 19);
             CHECK_EQ(chttp_body_write(engine, xid, "last", 4), 0);
             CHECK_EQ(chttp_body_end(engine, xid, NULL, 0, NULL), 0);
             /* The peer may have closed its side already, which ends the exchange. */

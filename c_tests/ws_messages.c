@@ -6,8 +6,6 @@
 
 #include "support/engine.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
-
 static struct test_server server;
 static const chttp_field key = {"Sec-WebSocket-Key", 17, "dGhlIHNhbXBsZSBub25jZQ==", 24};
 

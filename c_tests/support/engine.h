@@ -18,6 +18,10 @@
 #define SECOND_NS 1000000000ull
 #define MS_NS 1000000ull
 
+/* The length of a text that ends with NUL. */
+#define Z ((size_t)CHTTP_NUL_TERMINATED)
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
 /* Both drives, for `for (int drive = 0; drive < 2; drive++)`: the value is `io_threads`. */
 #define DRIVES 2
 

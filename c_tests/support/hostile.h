@@ -7,9 +7,6 @@
 
 #include "engine.h"
 
-#define Z ((size_t)CHTTP_NUL_TERMINATED)
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
 /* What there is to abuse. */
 struct world {
     const char *url;
