@@ -830,21 +830,6 @@
 #define CHTTP_OPT_TLS_TIMEOUT_NS 25
 
 /**
- * Set by chttp_config_set_i64().
- */
-#define CHTTP_OPTION_INT64 1
-
-/**
- * UTF-8 without NUL. Set by chttp_config_set_str().
- */
-#define CHTTP_OPTION_TEXT 2
-
-/**
- * Any bytes. Set by chttp_config_set_bytes().
- */
-#define CHTTP_OPTION_BYTES 3
-
-/**
  * A callback that takes longer is told in the log, as CHTTP_LOG_WARNING. 0: none is. Default 50 ms.
  */
 #define CHTTP_OPT_SLOW_CALLBACK_NS 58
@@ -1179,6 +1164,21 @@
  * to non-empty, and for what a drain has left.
  */
 #define CHTTP_NOTIFY_USER 3
+
+/**
+ * Set by chttp_config_set_i64().
+ */
+#define CHTTP_OPTION_INT64 1
+
+/**
+ * UTF-8 without NUL. Set by chttp_config_set_str().
+ */
+#define CHTTP_OPTION_TEXT 2
+
+/**
+ * Any bytes. Set by chttp_config_set_bytes().
+ */
+#define CHTTP_OPTION_BYTES 3
 
 /**
  * 1: a second after more than 2000 exchanges were under way at a time, malloc_trim() is called once, where the C library
@@ -1941,49 +1941,6 @@ typedef struct chttp_response chttp_response;
 typedef struct chttp_tls chttp_tls;
 
 /**
- * What there is to know of an option, for chttp_option_describe(). Fill in nothing; pass the size.
- */
-typedef struct chttp_option {
-    /**
-     * CHTTP_OPT_...
-     */
-    uint32_t id;
-    /**
-     * CHTTP_OPTION_...: which of the setters takes it. Further kinds may come.
-     */
-    uint32_t kind;
-    /**
-     * For chttp_config_set_named(), which takes no objects and functions. Static, like all texts here.
-     */
-    const char *name;
-    /**
-     * "ns", "bytes", "" ...
-     */
-    const char *unit;
-    /**
-     * 0 for what is no number: by default a text and bytes are empty, and there is no object and no function.
-     */
-    int64_t default_value;
-    /**
-     * Range of the number, or of the length of the text or bytes; 0 for an object and a function.
-     */
-    int64_t min;
-    int64_t max;
-    /**
-     * -1 is allowed too, and means "no limit".
-     */
-    uint32_t unlimited;
-    /**
-     * Version that brought it, in the form of CHTTP_VERSION.
-     */
-    uint32_t since;
-    /**
-     * One line.
-     */
-    const char *doc;
-} chttp_option;
-
-/**
  * One exchange: a request and its answer; or a watch, or a timer. Never 0. An id whose exchange has ended is stale:
  * functions answer CHTTP_E_NOT_FOUND to it, also when its place has been taken by another exchange.
  */
@@ -2514,6 +2471,49 @@ typedef struct chttp_mock_record {
 } chttp_mock_record;
 
 /**
+ * What there is to know of an option, for chttp_option_describe(). Fill in nothing; pass the size.
+ */
+typedef struct chttp_option {
+    /**
+     * CHTTP_OPT_...
+     */
+    uint32_t id;
+    /**
+     * CHTTP_OPTION_...: which of the setters takes it. Further kinds may come.
+     */
+    uint32_t kind;
+    /**
+     * For chttp_config_set_named(), which takes no objects and functions. Static, like all texts here.
+     */
+    const char *name;
+    /**
+     * "ns", "bytes", "" ...
+     */
+    const char *unit;
+    /**
+     * 0 for what is no number: by default a text and bytes are empty, and there is no object and no function.
+     */
+    int64_t default_value;
+    /**
+     * Range of the number, or of the length of the text or bytes; 0 for an object and a function.
+     */
+    int64_t min;
+    int64_t max;
+    /**
+     * -1 is allowed too, and means "no limit".
+     */
+    uint32_t unlimited;
+    /**
+     * Version that brought it, in the form of CHTTP_VERSION.
+     */
+    uint32_t since;
+    /**
+     * One line.
+     */
+    const char *doc;
+} chttp_option;
+
+/**
  * When things happened, in nanoseconds since submit; 0 for what did not happen. Fill in nothing; pass the size.
  */
 typedef struct chttp_timing {
@@ -2745,26 +2745,6 @@ int32_t chttp_config_set_named(struct chttp_config *config,
                                const char *value,
                                size_t value_len,
                                struct chttp_error **error);
-
-/**
- * How many options there are.
- *
- * Context:   [any-ctx] [child-ok]
- * Since:     0.1
- */
-uint32_t chttp_option_count(void);
-
-/**
- * Describe the option at `index`, from 0 to chttp_option_count() - 1; its CHTTP_OPT_... is the `id` of the answer.
- * `out_size` is sizeof(chttp_option).
- *
- * Context:   [any-ctx] [child-ok]
- * Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_INVALID_SIZE, CHTTP_E_UNKNOWN_OPTION behind the last.
- * Since:     0.1
- */
-int32_t chttp_option_describe(uint32_t index,
-                              struct chttp_option *out,
-                              size_t out_size);
 
 /**
  * As chttp_queue_drain(), but hand the events to `on_events`, on this thread and before the call returns: up to `max`
@@ -3405,6 +3385,26 @@ void chttp_retain(void *obj);
 int32_t chttp_events_release(struct chttp_event *events,
                              uint32_t n,
                              size_t stride);
+
+/**
+ * How many options there are.
+ *
+ * Context:   [any-ctx] [child-ok]
+ * Since:     0.1
+ */
+uint32_t chttp_option_count(void);
+
+/**
+ * Describe the option at `index`, from 0 to chttp_option_count() - 1; its CHTTP_OPT_... is the `id` of the answer.
+ * `out_size` is sizeof(chttp_option).
+ *
+ * Context:   [any-ctx] [child-ok]
+ * Returns:   0; CHTTP_E_INVALID_ARG, CHTTP_E_INVALID_SIZE, CHTTP_E_UNKNOWN_OPTION behind the last.
+ * Since:     0.1
+ */
+int32_t chttp_option_describe(uint32_t index,
+                              struct chttp_option *out,
+                              size_t out_size);
 
 /**
  * Open connections that `request` could use, so that the first exchanges need not wait for them, until `n` are idle, those

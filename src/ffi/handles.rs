@@ -1,8 +1,9 @@
 //! Options that are an object or a function of the application's.
 
-use super::config::{chttp_config, row, settings};
+use super::config::{chttp_config, settings};
 use super::error::chttp_error;
 use super::guard::{Refusal, guard_explained};
+use super::options::row;
 use crate::client::Settings;
 use std::ffi::c_void;
 

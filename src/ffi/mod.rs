@@ -24,6 +24,7 @@ pub mod mock_tls;
 pub mod network;
 pub mod notifier;
 pub mod object;
+pub mod options;
 pub mod pool;
 mod process;
 pub mod queue;

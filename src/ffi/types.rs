@@ -462,7 +462,7 @@ pub extern "C" fn chttp_struct_size(id: u32) -> usize {
         CHTTP_STRUCT_REQUEST => size_of::<chttp_request>(),
         CHTTP_STRUCT_TIMING => size_of::<chttp_timing>(),
         CHTTP_STRUCT_STATS => size_of::<chttp_stats>(),
-        CHTTP_STRUCT_OPTION => size_of::<super::config::chttp_option>(),
+        CHTTP_STRUCT_OPTION => size_of::<super::options::chttp_option>(),
         CHTTP_STRUCT_TLS_INFO => size_of::<chttp_tls_info>(),
         CHTTP_STRUCT_MOCK_STEP => size_of::<super::mock::chttp_mock_step>(),
         CHTTP_STRUCT_MOCK_RECORD => size_of::<super::mock::chttp_mock_record>(),

@@ -156,9 +156,6 @@ OPT_CHUNK_EXT_MAX: Final = 22
 OPT_ALLOW_BARE_LF: Final = 23
 OPT_ALLOW_OBS_FOLD: Final = 24
 OPT_TLS_TIMEOUT_NS: Final = 25
-OPTION_INT64: Final = 1
-OPTION_TEXT: Final = 2
-OPTION_BYTES: Final = 3
 OPT_SLOW_CALLBACK_NS: Final = 58
 PHASE_QUEUED: Final = 0
 PHASE_RESOLVING: Final = 1
@@ -223,6 +220,9 @@ NOTIFY_EPOLL: Final = 0
 NOTIFY_EVENTFD: Final = 1
 NOTIFY_PIPE: Final = 2
 NOTIFY_USER: Final = 3
+OPTION_INT64: Final = 1
+OPTION_TEXT: Final = 2
+OPTION_BYTES: Final = 3
 OPT_TRIM_HEAP: Final = 52
 OPT_MAX_CONNECTION_AGE_NS: Final = 53
 OPT_MAX_WAITING: Final = 54
@@ -354,18 +354,6 @@ WS_AGREED_CLIENT_NO_TAKEOVER: Final = 2
 WS_AGREED_SERVER_NO_TAKEOVER: Final = 4
 
 STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
-    "option": (
-        ("id", "I"),
-        ("kind", "I"),
-        ("name", "P"),
-        ("unit", "P"),
-        ("default_value", "q"),
-        ("min", "q"),
-        ("max", "q"),
-        ("unlimited", "I"),
-        ("since", "I"),
-        ("doc", "P"),
-    ),
     "event": (
         ("kind", "H"),
         ("flags", "H"),
@@ -519,6 +507,18 @@ STRUCTS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("closed", "I"),
         ("step", "I"),
     ),
+    "option": (
+        ("id", "I"),
+        ("kind", "I"),
+        ("name", "P"),
+        ("unit", "P"),
+        ("default_value", "q"),
+        ("min", "q"),
+        ("max", "q"),
+        ("unlimited", "I"),
+        ("since", "I"),
+        ("doc", "P"),
+    ),
     "timing": (
         ("size", "I"),
         ("reserved", "I"),
@@ -579,8 +579,6 @@ FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "config_set_str": ("i", "PIPNP"),
     "config_set_bytes": ("i", "PIPNP"),
     "config_set_named": ("i", "PPNPNP"),
-    "option_count": ("I", ""),
-    "option_describe": ("i", "IPN"),
     "queue_dispatch": ("i", "PIPP"),
     "queue_new_callback": ("i", "PPPPNPP"),
     "engine_new": ("i", "PPP"),
@@ -627,6 +625,8 @@ FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "release": ("", "P"),
     "retain": ("", "P"),
     "events_release": ("i", "PIN"),
+    "option_count": ("I", ""),
+    "option_describe": ("i", "IPN"),
     "engine_preconnect": ("i", "PPIP"),
     "response_connection_reason": ("i", "P"),
     "queue_new": ("i", "PP"),
