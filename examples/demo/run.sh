@@ -9,7 +9,7 @@ here=examples/demo
 out=build/demo
 mkdir -p "$out"
 compile() { ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -Ibuild/include "$@"; }
-[ "$#" -gt 0 ] || compile -o "$out/demo_server" "$here/demo_server.c" c_tests/support/test_server.c
+[ "$#" -gt 0 ] || compile -o "$out/demo_server" "$here/demo_server.c" c_tests/support/*.c
 compile -o "$out/demo" "$here/demo.c" "$here/demo_kit.c" "$here/demo_load.c" "$here/demo_tls.c" \
     -Lbuild/lib -lchttpcore -Wl,-rpath,"$PWD/build/lib"
 

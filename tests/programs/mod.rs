@@ -54,8 +54,10 @@ pub struct Server {
 impl Server {
     /// `name` is that of the test binary, so that no two of them write the same file.
     pub fn start(name: &str) -> Server {
-        let sources = ["examples/demo/demo_server.c", "c_tests/support/test_server.c"].map(|file| root().join(file));
-        let program = compile(&[&sources[0], &sources[1]], &format!("examples/{name}_server"));
+        let parts = ["test_server", "server_request", "server_routes"];
+        let [a, b, c] = parts.map(|part| root().join(format!("c_tests/support/{part}.c")));
+        let program =
+            compile(&[&root().join("examples/demo/demo_server.c"), &a, &b, &c], &format!("examples/{name}_server"));
         let mut child = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -44,7 +44,7 @@ class ServerProcess:
 def server_program() -> Path:
     """The project's own test server, which can be slow, wrong and rude."""
     program = BUILT / "test_server"
-    sources = [ROOT / "examples/demo/demo_server.c", ROOT / "c_tests/support/test_server.c"]
+    sources = [ROOT / "examples/demo/demo_server.c", *(ROOT / "c_tests/support").glob("*.c")]
     BUILT.mkdir(parents=True, exist_ok=True)
     subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O1", "-o", program, *sources], check=True)
     return program
