@@ -80,6 +80,12 @@ static void expect_done(chttp_queue *queue, int32_t error, int32_t native)
     event_free(&event);
 }
 
+/* Our Close frame is sent. The server may have answered it already, which ends the exchange. */
+static void after_our_close(int32_t code)
+{
+    CHECK(code == CHTTP_E_BAD_STATE || code == CHTTP_E_NOT_FOUND);
+}
+
 static void sizes(chttp_engine *engine, chttp_queue *queue)
 {
     static const size_t lens[] = {0, 1, 125, 126, 65535, 65536, 300000};
@@ -94,9 +100,9 @@ static void sizes(chttp_engine *engine, chttp_queue *queue)
         }
     }
     CHECK_EQ(chttp_ws_close(engine, xid, 1000, "bye", Z, NULL), 0);
-    CHECK_EQ(chttp_ws_send(engine, xid, CHTTP_WS_TEXT, 0, "x", 1), CHTTP_E_BAD_STATE);
-    CHECK_EQ(chttp_ws_ping(engine, xid, NULL, 0), CHTTP_E_BAD_STATE);
-    CHECK_EQ(chttp_ws_close(engine, xid, 1000, NULL, 0, NULL), CHTTP_E_BAD_STATE);
+    after_our_close(chttp_ws_send(engine, xid, CHTTP_WS_TEXT, 0, "x", 1));
+    after_our_close(chttp_ws_ping(engine, xid, NULL, 0));
+    after_our_close(chttp_ws_close(engine, xid, 1000, NULL, 0, NULL));
     expect_close(queue, 1000, "bye");
     expect_done(queue, 0, 0);
     CHECK_EQ(chttp_ws_send(engine, xid, CHTTP_WS_TEXT, 0, "x", 1), CHTTP_E_NOT_FOUND);
