@@ -25,6 +25,7 @@ impl<B: Backend> Io<B> {
                 Ok(received) => received,
                 Err(fault) => return Pumped::Fault(fault),
             };
+            self.sole.came |= !matches!(received, Received::Plain { taken: 0, drained: true, .. });
             let Some(conn) = self.conns.get_mut(id) else { return Pumped::Drained };
             match received {
                 Received::Plain { len, drained: true, .. }
@@ -79,6 +80,7 @@ impl<B: Backend> Io<B> {
         };
         put_away(secure, cipher, Kept { block, start: start as u32, end: end as u32 });
         say(conn, wire, backend);
+        self.hear_room(id);
         if !self.out.is_empty() || self.conns.get(id).is_some_and(|conn| conn.proto.unsaid()) {
             self.send_out(id);
         }

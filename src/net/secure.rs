@@ -169,6 +169,7 @@ impl<B: Backend> Io<B> {
         };
         put_away(secure, cipher, Kept { block, start: start as u32, end: end as u32 });
         say(conn, wire, backend);
+        self.hear_room(id);
         received
     }
 

@@ -100,6 +100,9 @@ impl Wire {
 
     /// Everything goes to `out`.
     pub fn flush(&mut self, out: &mut Out) {
+        if self.is_empty() {
+            return;
+        }
         let mut from = 0;
         for (at, body) in self.bodies.drain(..) {
             out.put(&self.bytes[from..at]);
