@@ -10,7 +10,7 @@ use super::upload::Source;
 use super::websocket;
 use crate::diag::{self, Level};
 use crate::mem::{Block, Body, Obj, Pool, Slice, Table};
-use crate::net::reactor::Receiver;
+use crate::net::pump::Receiver;
 use crate::proto::ws::deflate::Shelf;
 use crate::proto::{Data, Fault, Fields, Follows, Head, Sink, StreamKey, Tick, Version};
 use crate::queue::Event;

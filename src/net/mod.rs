@@ -5,6 +5,7 @@ pub mod connection;
 mod counters;
 pub mod descriptors;
 pub mod mailbox;
+pub mod pump;
 pub mod reactor;
 mod records;
 pub mod resolver;

@@ -6,7 +6,8 @@
 
 use super::backend::Backend;
 use super::connection::{ConnId, Kept};
-use super::reactor::{Io, Pumped, Receiver, TURN_BUDGET};
+use super::pump::{Pumped, Receiver, TURN_BUDGET};
+use super::reactor::Io;
 use super::secure::{Ciphertext, Received, gather_ciphertext, put_away, say};
 use crate::proto::{Fault, tls};
 
