@@ -134,17 +134,22 @@ pub trait Room {
 #[derive(Debug, Default)]
 pub struct Shelf {
     compress: Mutex<Option<(u8, Box<Compress>)>>,
-    decompress: Mutex<Option<(u8, Box<Decompress>)>>,
+    decompress: Mutex<Option<Box<Decompress>>>,
 }
 
 impl Shelf {
     fn compress(&self, bits: u8) -> Box<Compress> {
-        taken(&self.compress, bits)
-            .unwrap_or_else(|| Box::new(Compress::new_with_window_bits(Compression::new(LEVEL), false, bits)))
+        let fits = taken(&self.compress).filter(|(had, _)| *had == bits);
+        match fits {
+            Some((_, inner)) => inner,
+            None => Box::new(Compress::new_with_window_bits(Compression::new(LEVEL), false, bits)),
+        }
     }
 
-    fn decompress(&self, bits: u8) -> Box<Decompress> {
-        taken(&self.decompress, bits).unwrap_or_else(|| Box::new(Decompress::new_with_window_bits(false, bits)))
+    /// With the largest window, whatever was agreed on: it takes as much memory as the smallest, and only one of this size can
+    /// be made empty without being made anew.
+    fn decompress(&self) -> Box<Decompress> {
+        taken(&self.decompress).unwrap_or_else(|| Box::new(Decompress::new(false)))
     }
 
     /// Give the memory back.
@@ -154,12 +159,11 @@ impl Shelf {
     }
 }
 
-fn taken<T>(place: &Mutex<Option<(u8, T)>>, bits: u8) -> Option<T> {
-    let had = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-    had.filter(|(had, _)| *had == bits).map(|(_, inner)| inner)
+fn taken<T>(place: &Mutex<Option<T>>) -> Option<T> {
+    place.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn put<T>(place: &Mutex<Option<(u8, T)>>, inner: Option<(u8, T)>) {
+fn put<T>(place: &Mutex<Option<T>>, inner: Option<T>) {
     *place.lock().unwrap_or_else(PoisonError::into_inner) = inner;
 }
 
@@ -167,20 +171,18 @@ fn put<T>(place: &Mutex<Option<(u8, T)>>, inner: Option<(u8, T)>) {
 #[derive(Debug)]
 pub struct Inflater {
     inner: Option<Box<Decompress>>,
-    bits: u8,
     keeps: bool,
     shelf: Arc<Shelf>,
 }
 
 impl Inflater {
     pub fn new(params: &Params, shelf: &Arc<Shelf>) -> Inflater {
-        let (bits, keeps) = (params.server_bits.max(BITS_MIN), !params.server_no_context_takeover);
-        Inflater { inner: None, bits, keeps, shelf: shelf.clone() }
+        Inflater { inner: None, keeps: !params.server_no_context_takeover, shelf: shelf.clone() }
     }
 
     /// Inflate a piece of a message, its last one if `end`.
     pub fn piece(&mut self, mut input: &[u8], end: bool, to: &mut impl Room) -> Result<(), Rule> {
-        let inner = self.inner.get_or_insert_with(|| self.shelf.decompress(self.bits));
+        let inner = self.inner.get_or_insert_with(|| self.shelf.decompress());
         let mut tail = end;
         loop {
             let room = to.room()?;
@@ -209,7 +211,7 @@ impl Inflater {
             && let Some(mut inner) = self.inner.take()
         {
             inner.reset(false);
-            put(&self.shelf.decompress, Some((self.bits, inner)));
+            put(&self.shelf.decompress, Some(inner));
         }
         Ok(())
     }
