@@ -103,6 +103,9 @@ class BaseClient:
                 self._options[name] = text
         self._options.update(options or {})
         self._backend = backend
+        # Said once for the engine, so that requests need not say it; beside options of TLS the library refuses that.
+        if tls is not None and not any(name.startswith("tls_") and name != "tls_timeout_ns" for name in self._options):
+            self._options["tls"], tls = tls, None
         fields = Headers({"User-Agent": f"c_http_core/{__version__}", "Accept": "*/*"})
         self._defaults = Defaults(base_url, fields.merged(headers or {}), params, auth, tls)
         # Whether requests without options of their own are a method, a URL and the client's fields.

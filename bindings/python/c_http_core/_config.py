@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["UNSET", "Config", "Limits", "OptionValue", "Path", "TLSContext", "Timeout", "TimeoutTypes", "Unset"]
 
-OptionValue = Union[int, str, bytes]
+# A TLSContext is the value of `tls`, and of nothing else.
+OptionValue = Union[int, str, bytes, "TLSContext"]
 Path = Union[str, "os.PathLike[str]"]
 
 
@@ -180,6 +181,11 @@ class Config:
 
     def set(self, name: str, value: OptionValue) -> None:
         """Set an option by the name that docs/options.md gives it."""
+        if isinstance(value, TLSContext):
+            if name != "tls":
+                raise TypeError(f"the option {name} is no TLSContext")
+            self.set_object(c.OPT_TLS, value.address)
+            return
         key, text = name.encode(), value if isinstance(value, bytes) else str(value).encode()
         size = POINTERS.size + len(key) + len(text)
         scratch = take(size)

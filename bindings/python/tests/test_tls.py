@@ -8,6 +8,7 @@ import pytest
 
 import c_http_core
 from c_http_core import AsyncClient, Client, TLSContext, errors
+from c_http_core._config import OptionValue
 from conftest import Run, TLSServers
 
 
@@ -28,6 +29,19 @@ def test_trust(tls_servers: TLSServers) -> None:
     with Client(tls=TLSContext(ca=tls_servers.ca.read_bytes(), max_version=12)) as client:
         tls = client.get(tls_servers.url()).tls
         assert tls is not None and tls.version == "TLSv1.2"
+
+
+def test_settings_of_a_client_are_its_engines(tls_servers: TLSServers) -> None:
+    """Its requests need not say them, and are packed once; beside other options of TLS each says them all the same."""
+    choices: list[dict[str, OptionValue]] = [{}, {"tls_session_cache": 0}]
+    for options in choices:
+        with Client(verify=tls_servers.ca, options=options) as client:
+            assert client.get(tls_servers.url()).status_code == 200
+            assert client._engine is not None and bool(client._engine.collecting) is not bool(options)
+            with pytest.raises(errors.TLSCertUnknownCAError):
+                client.get(tls_servers.url(), tls=TLSContext())
+    with Client(options={"tls_alpn": TLSContext()}) as client, pytest.raises(TypeError, match="tls_alpn"):
+        client.get(tls_servers.url())
 
 
 def test_names_and_times(tls_servers: TLSServers) -> None:

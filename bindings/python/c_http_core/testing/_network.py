@@ -218,6 +218,9 @@ class MockNetwork:
         return AsyncMockEngine(self._trusting(options), loop, self, self._mock)
 
     def _trusting(self, options: dict[str, OptionValue]) -> dict[str, OptionValue]:
+        if "tls" in options:
+            # Whom to trust was said, and is not for us to change.
+            return options
         others = options.get("tls_ca_pem", b"")
         others = others if isinstance(others, bytes) else str(others).encode()
         return {**options, "tls_ca_pem": self.authority + others}
