@@ -20,6 +20,7 @@ pub mod upload;
 
 mod dialer;
 mod dispatch;
+mod feed;
 pub mod logging;
 mod outbox;
 mod outcome;

@@ -46,7 +46,7 @@ impl Client {
         }
         let Some(mut exchange) = self.take(io, xid) else { return };
         let left = self.hand_back(io, &exchange);
-        super::dispatch::write_done(&mut exchange, &mut self.outbox);
+        super::feed::write_done(&mut exchange, &mut self.outbox);
         self.tally.succeeded += 1;
         let elapsed = exchange.elapsed(io.now());
         self.log.add(Level::Debug, io.now(), xid, || format!("{} after {:.3} ms", exchange.status, ms(elapsed)));
@@ -160,7 +160,7 @@ impl Client {
     fn tell_failure<B: Backend>(&mut self, io: &mut Io<B>, mut exchange: Exchange, why: Failure, left: Left) {
         let cause = why.cause;
         self.log.add(level_of(cause.code), io.now(), exchange.xid, || format!("failed: {}", why.message));
-        super::dispatch::write_done(&mut exchange, &mut self.outbox);
+        super::feed::write_done(&mut exchange, &mut self.outbox);
         self.deliver_rest(&mut exchange);
         if cause.code == e::CHTTP_E_CANCELLED || cause.code == e::CHTTP_E_ENGINE_CLOSED {
             self.tally.cancelled += 1;

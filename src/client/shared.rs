@@ -9,9 +9,9 @@
 //! Invariants: an exchange on a shared connection stands in its lane, and no lane names another; the pool counts as many
 //! requests on the connection as there are lanes in use.
 
-use super::dispatch::{hand_over, has_more};
 use super::exchange::Exchange;
 use super::failure::Cause;
+use super::feed::{hand_over, has_more};
 use super::gate::Paused;
 use super::sink::{ExchangeSink, Users};
 use super::upload::Source;

@@ -17,9 +17,9 @@
 //! end of the handshake. What was received and not handed over by then was sent by somebody who is not protected yet: it
 //! is never taken for a part of the secured stream, and `start_tls` refuses while there is such (CVE-2011-0411).
 
-use super::dispatch::hand_piece;
 use super::exchange::{Delivery, Exchange};
 use super::failure::{Cause, Phase};
+use super::feed::hand_piece;
 use super::upload::Piece;
 use super::{Client, ids, response, sink};
 use crate::error as e;

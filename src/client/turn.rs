@@ -1,7 +1,8 @@
 //! A turn: mail, readiness, what was left over, what is due; and at its end, the events.
 
-use super::dispatch::{Submission, write_done};
+use super::dispatch::Submission;
 use super::engine::Mail;
+use super::feed::write_done;
 use super::outbox::Calls;
 use super::stream::Unready;
 use super::websocket::Frame;

@@ -1,9 +1,9 @@
 //! Messages become frames, and frames bytes for the connection.
 
 use super::WebSocket;
-use crate::client::dispatch::hand_bytes;
 use crate::client::exchange::Exchange;
 use crate::client::failure::Cause;
+use crate::client::feed::hand_bytes;
 use crate::client::upload::Piece;
 use crate::error as e;
 use crate::net::backend::Backend;
