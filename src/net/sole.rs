@@ -70,7 +70,7 @@ impl<B: Backend> Io<B> {
         open.then_some((id, conn))
     }
 
-    /// Whether `fetch` is worth a try.
+    /// Whether `fetch` is worth a try, as far as is known when the waiter has just been asked.
     pub fn has_sole(&mut self) -> bool {
         self.sole().is_some()
     }

@@ -118,6 +118,8 @@ pub struct Engine<B: Backend> {
     sleep_until: AtomicU64,
     /// When a caller last looked at the sockets.
     looked_at: AtomicU64,
+    /// The sockets were one and the same for so long that it may be read without a look (`net/sole.rs`).
+    has_sole: AtomicBool,
     queues: Mutex<Vec<Weak<Queue>>>,
     perform_queues: Mutex<Vec<Arc<Queue>>>,
     /// Queues whose threads sleep for the lead.
@@ -176,6 +178,7 @@ impl<B: Backend> Engine<B> {
             state: AtomicU8::new(RUNNING),
             sleep_until: AtomicU64::new(0),
             looked_at,
+            has_sole: AtomicBool::new(false),
             queues: Mutex::default(),
             perform_queues: Mutex::default(),
             followers: Mutex::default(),

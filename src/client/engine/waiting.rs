@@ -51,10 +51,10 @@ impl<B: Backend> Engine<B> {
 
     /// Take a turn with what came to the only connection, if there is but one. Whether anything did.
     fn fetch(&self, queue: &Queue) -> bool {
-        let mut core = self.lock();
-        if !core.io.has_sole() {
+        if !self.has_sole.load(Ordering::Relaxed) {
             return false;
         }
+        let mut core = self.lock();
         self.standby.note();
         core.drainer = Some(queue);
         let mut came = false;
@@ -282,6 +282,7 @@ impl<B: Backend> Engine<B> {
         core.drainer = queue.filter(|_| waited.is_ok());
         self.turn(&mut core, |core| core.dispatch(ready));
         self.looked_at.store(core.io.now().0, Ordering::Relaxed);
+        self.has_sole.store(core.io.has_sole(), Ordering::Relaxed);
         waited
     }
 
