@@ -121,7 +121,7 @@ impl<B: Backend> Core<B> {
 
     /// When the next timer may run out.
     pub fn next(&self) -> Tick {
-        self.io.wheel.next()
+        self.io.next()
     }
 
     /// In the caller-driven drive, the end of a turn: the engine's descriptor will become readable for the next timer, and

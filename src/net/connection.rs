@@ -5,6 +5,7 @@
 //! while the socket takes no more.
 #![forbid(unsafe_code)]
 
+use super::low_water::LowWater;
 use super::secure::Secure;
 use super::spoken::Spoken;
 use crate::mem::{Block, Key};
@@ -97,6 +98,8 @@ pub struct Conn<S> {
     pub(super) talks: bool,
     /// The backend does not report when the socket takes more.
     pub(super) quiet: bool,
+    /// Whether the backend reports what comes only when it is much.
+    pub(super) low_water: LowWater,
     /// Bytes arrived since the last request was opened.
     pub(super) heard: bool,
     /// The last receive filled a block: more is worth a larger one.
@@ -138,6 +141,7 @@ impl<S: Copy> Conn<S> {
             sends_on: false,
             talks: false,
             quiet: false,
+            low_water: LowWater::Down,
             heard: false,
             bulk: false,
             request_left: false,

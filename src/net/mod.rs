@@ -4,6 +4,7 @@ pub mod backend;
 pub mod connection;
 mod counters;
 pub mod descriptors;
+mod low_water;
 pub mod mailbox;
 pub mod pump;
 pub mod reactor;

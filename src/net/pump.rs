@@ -57,7 +57,11 @@ impl<B: Backend> Io<B> {
     /// Read from the connection, through its protocol, into `sink`.
     pub fn pump<S: Receiver>(&mut self, id: ConnId, sink: &mut S) -> Pumped {
         let by_records = self.conns.get(id).is_some_and(|conn| conn.tls.is_some() && conn.is_shared());
+        self.came = 0;
         let pumped = if by_records { self.pump_records(id, sink) } else { self.pump_on(id, sink) };
+        if let Pumped::Drained = pumped {
+            self.mark(id, self.came, sink);
+        }
         self.tidy_secure(id, sink.memory());
         pumped
     }
@@ -96,7 +100,7 @@ impl<B: Backend> Io<B> {
                 },
             };
             let conn = self.conns.get_mut(id).expect("receiving closes nothing");
-            self.sole.came |= !matches!(received, Received::Plain { taken: 0, drained: true, .. });
+            self.came += received.work();
             let end = match received {
                 Received::Plain { len: 0, taken, drained } => {
                     Self::stow(conn, &mut self.scratch, block, 0, have, sink.memory());

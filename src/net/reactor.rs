@@ -9,6 +9,7 @@
 
 use super::backend::{Address, BATCH, Backend, Bind, Dial, Edge, Ready, Token};
 use super::connection::{Conn, ConnId, retry};
+use super::low_water::{LowWater, Marks};
 use super::secure::Insecure;
 use super::sole::Sole;
 use super::spoken::Spoken;
@@ -67,6 +68,9 @@ pub struct Io<B: Backend> {
     /// Shared connections with something to say at the end of the turn.
     talkers: Vec<ConnId>,
     pub(super) sole: Sole,
+    pub(super) marks: Marks,
+    /// Bytes that the last pump has received; an end is one, too.
+    pub(super) came: usize,
     limits: Arc<Limits>,
     h2_limits: Arc<h2::Limits>,
 }
@@ -90,6 +94,8 @@ impl<B: Backend> Io<B> {
             expired: Vec::new(),
             talkers: Vec::new(),
             sole: Sole::default(),
+            marks: Marks::default(),
+            came: 0,
             limits,
             h2_limits,
         }
@@ -112,6 +118,11 @@ impl<B: Backend> Io<B> {
     /// Read the clock: at the start of a turn.
     pub fn tick(&mut self) {
         self.now = self.backend.now();
+    }
+
+    /// When there is something to do although nothing comes.
+    pub fn next(&self) -> Tick {
+        self.wheel.next().min(self.marks.look())
     }
 
     /// Connections could go on at once, without a new edge.
@@ -186,6 +197,9 @@ impl<B: Backend> Io<B> {
                     }
                 }
             }
+        }
+        if self.marks.look() <= self.now {
+            self.look_after_marks();
         }
         if self.wheel.next() <= self.now {
             let mut expired = std::mem::take(&mut self.expired);
@@ -301,7 +315,9 @@ impl<B: Backend> Io<B> {
 
     /// Start a request on a connection that has capacity for it.
     pub fn open(&mut self, id: ConnId, request: &RequestRef<'_>) -> Result<StreamKey, Fault> {
+        self.lower(id, LowWater::Down);
         let conn = self.conns.get_mut(id).expect("a checked-out connection exists");
+        conn.low_water = LowWater::Down;
         conn.heard = false;
         conn.request_left = false;
         conn.served += 1;

@@ -26,7 +26,7 @@ impl<B: Backend> Io<B> {
                 Ok(received) => received,
                 Err(fault) => return Pumped::Fault(fault),
             };
-            self.sole.came |= !matches!(received, Received::Plain { taken: 0, drained: true, .. });
+            self.came += received.work();
             let Some(conn) = self.conns.get_mut(id) else { return Pumped::Drained };
             match received {
                 Received::Plain { len, drained: true, .. }

@@ -66,6 +66,16 @@ pub enum Received {
     Insecure(tls::Error),
 }
 
+impl Received {
+    /// Bytes that came from the socket; an end, or an error that was found, is one, too.
+    pub fn work(&self) -> usize {
+        match self {
+            Received::Plain { taken, drained, .. } => *taken.max(&usize::from(!drained)),
+            _ => 1,
+        }
+    }
+}
+
 /// Why there is no secure connection.
 #[derive(Debug)]
 pub enum Insecure {

@@ -27,13 +27,11 @@ pub(super) struct Sole {
     streak: u32,
     /// When the waiter has to be asked, because it was not when bytes were fetched.
     owed: Tick,
-    /// Whether the connection that was read last had anything.
-    pub(super) came: bool,
 }
 
 impl Default for Sole {
     fn default() -> Sole {
-        Sole { conn: None, streak: 0, owed: Tick::NEVER, came: false }
+        Sole { conn: None, streak: 0, owed: Tick::NEVER }
     }
 }
 
@@ -87,15 +85,16 @@ impl<B: Backend> Io<B> {
             }
             self.conns.get_mut(id).expect("it is there").quiet = true;
         }
-        self.sole.came = false;
+        self.came = 0;
         self.readable(id, agent);
-        if self.sole.came {
+        let came = self.came > 0;
+        if came {
             self.sole.owed = owed.min(now.after(LOOK_NS));
             self.go_on(agent);
         } else {
             self.sole.streak = 0;
         }
-        self.sole.came
+        came
     }
 
     /// When the waiter has to be asked, although nothing may have come.

@@ -87,6 +87,15 @@ impl Spoken {
         matches!(self, Spoken::H2(_))
     }
 
+    /// Bytes of one answer that are sure to come without a further word of ours, as far as that is known.
+    pub fn ahead(&self) -> u64 {
+        match self {
+            Spoken::H1(h1) => h1.ahead(),
+            Spoken::H2(h2) => h2.ahead(),
+            Spoken::Raw(_) => 0,
+        }
+    }
+
     /// Whether there is something to hand over yet, though the peer has closed its side.
     pub fn holds(&self) -> bool {
         matches!(self, Spoken::H2(h2) if h2.holds())

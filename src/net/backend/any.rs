@@ -147,6 +147,10 @@ impl Backend for AnyBackend {
         both!(self, sock, |backend, s| backend.quiet(s, token, quiet))
     }
 
+    fn low_water(&mut self, sock: Self::Sock, bytes: u32) -> bool {
+        both!(self, sock, |backend, s| backend.low_water(s, bytes))
+    }
+
     fn descriptor(&self, sock: Self::Sock) -> Option<RawFd> {
         both!(self, sock, |backend, s| backend.descriptor(s))
     }

@@ -258,6 +258,10 @@ impl Backend for EpollBackend {
         sys::epoll_mod(self.shared.epoll.as_raw_fd(), sock.0, events, token.0).is_ok()
     }
 
+    fn low_water(&mut self, sock: EpollSock, bytes: u32) -> bool {
+        sys::set_low_water(sock.0, bytes).is_ok()
+    }
+
     fn descriptor(&self, sock: EpollSock) -> Option<RawFd> {
         Some(sock.0)
     }

@@ -187,6 +187,11 @@ pub trait Backend: Send + 'static {
         false
     }
 
+    /// Report of a connected TCP socket no fewer than so many bytes, unless they are the last. Whether the backend knows how.
+    fn low_water(&mut self, _sock: Self::Sock, _bytes: u32) -> bool {
+        false
+    }
+
     /// The descriptor of a socket, where there is one.
     fn descriptor(&self, sock: Self::Sock) -> Option<RawFd>;
 

@@ -157,6 +157,11 @@ pub fn set_user_timeout(fd: RawFd, limit: Duration) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, &ms)
 }
 
+/// Readiness is told of so many received bytes, and of the end. A change to fewer than there are is told at once.
+pub fn set_low_water(fd: RawFd, bytes: u32) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVLOWAT, &c_int::try_from(bytes).unwrap_or(c_int::MAX))
+}
+
 pub fn set_nodelay(fd: RawFd) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1)
 }

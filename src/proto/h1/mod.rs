@@ -263,6 +263,11 @@ impl Protocol for H1 {
 }
 
 impl H1 {
+    /// Bytes of a body that have to come yet, where its length was announced.
+    pub fn ahead(&self) -> u64 {
+        if let State::Length(left) = self.state { left } else { 0 }
+    }
+
     /// How long the server keeps the connection while it is idle, as far as its last answer told (RFC 2068 section
     /// 19.7.1.1, which browsers and servers still follow).
     pub fn kept_seconds(&self) -> Option<u32> {

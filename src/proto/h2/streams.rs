@@ -152,6 +152,14 @@ impl Streams {
         Some(self.ids[at].1)
     }
 
+    /// The stream that is open, if there is but one.
+    pub fn only(&self) -> Option<&Stream> {
+        match (self.open, self.ids.front()) {
+            (1, Some(&(_, key))) => self.get(key),
+            _ => None,
+        }
+    }
+
     /// The peer's frames do not reach it any more.
     pub fn unlink(&mut self, id: u32) {
         if let Ok(at) = self.ids.binary_search_by_key(&id, |&(id, _)| id) {
