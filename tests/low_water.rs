@@ -88,6 +88,31 @@ fn download(own_thread: bool, edge: Option<i32>) {
     engine.stop(true);
 }
 
+/// A client that takes nothing is left in peace.
+#[test]
+fn without_credit_there_is_nothing_to_look_after() {
+    let (port, _go) = pausing();
+    let engine = engine(settings(false));
+    let queue = engine.queue().expect("a queue");
+    let set = sys::epoll_create().expect("a set");
+    sys::epoll_add(set.as_raw_fd(), engine.fd(&queue).expect("a descriptor"), libc::EPOLLIN, 0).expect("it is watched");
+    let mut asks = request(&engine, port, "/", None);
+    asks.collect = false;
+    asks.recv_credit = 1 << 20;
+    engine.submit(&queue, std::iter::once(asks), |_| ()).expect("it is accepted");
+    let (mut kept, until) = (Vec::new(), Instant::now() + STUCK);
+    let none = EpollEvent { events: 0, u64: 0 };
+    // Some time after the last piece, at the latest, nothing is told of any more.
+    while sys::epoll_wait(set.as_raw_fd(), &mut [none], Some(Duration::from_millis(200))).expect("no signal comes") == 1
+    {
+        engine.drain(&queue, 64, |event| kept.push(event));
+        assert!(Instant::now() < until, "it is told of something again and again");
+    }
+    assert!(kept.iter().map(|event| event.len).sum::<u64>() >= 1 << 20, "its credit is used up");
+    drop(kept);
+    engine.stop(true);
+}
+
 #[test]
 fn driven_by_the_caller_who_waits() {
     download(false, None);

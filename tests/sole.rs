@@ -2,22 +2,28 @@
 //! Each test runs with an application that watches the engine's descriptor by level, and with one that watches its edges.
 
 mod stress_support;
+mod tls_support;
 
 use chttpcore::client::Request;
 use chttpcore::client::upload::Source;
 use chttpcore::net::sys::{self, Counters, EpollEvent};
+use chttpcore::pool::Scheme;
 use chttpcore::proto::BodyLen;
 use chttpcore::proto::h1::encode::{Spec, encode};
+use chttpcore::proto::tls::Tls;
 use chttpcore::proto::url::Url;
 use chttpcore::queue::event::flag;
 use chttpcore::queue::{Event, Queue};
 use parking_lot::Mutex;
+use rustls::{ServerConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 use stress_support::{Client, STUCK, engine, request, serve, settings};
+use tls_support::{Authority, VERSIONS, tls};
 
 /// More answers than a streak has.
 const MANY: usize = 40;
@@ -35,7 +41,10 @@ struct Application {
 
 impl Application {
     fn new(edge: i32) -> Application {
-        let engine = engine(settings(false));
+        // Whoever comes while the connection is in use waits for it.
+        let mut settings = settings(false);
+        settings.pool.per_origin = 1;
+        let engine = engine(settings);
         let queue = engine.queue().expect("a queue");
         let set = sys::epoll_create().expect("a set");
         let fd = engine.fd(&queue).expect("a descriptor");
@@ -47,13 +56,16 @@ impl Application {
         self.engine.submit(&self.queue, std::iter::once(request), |_| ()).expect("it is accepted");
     }
 
+    fn is_readable(&mut self, within: Duration) -> bool {
+        let none = EpollEvent { events: 0, u64: 0 };
+        self.waits += 1;
+        sys::epoll_wait(self.set.as_raw_fd(), &mut [none], Some(within)).expect("no signal comes") == 1
+    }
+
     /// The last event of an exchange. One drain for each wake-up.
     fn end(&mut self) -> Event {
         loop {
-            let none = EpollEvent { events: 0, u64: 0 };
-            self.waits += 1;
-            let n = sys::epoll_wait(self.set.as_raw_fd(), &mut [none], Some(STUCK)).expect("no signal comes");
-            assert_eq!(n, 1, "the descriptor did not become readable");
+            assert!(self.is_readable(STUCK), "the descriptor did not become readable");
             let mut end = None;
             self.engine.drain(&self.queue, 64, |event| {
                 if event.flags & flag::TERMINAL != 0 {
@@ -72,14 +84,19 @@ impl Application {
     }
 
     fn send(&mut self, port: u16, method: &[u8], path: &str, body: Vec<u8>) {
+        let like = self.with_body("http", port, method, path, body);
+        self.submit(like);
+    }
+
+    fn with_body(&self, scheme: &str, port: u16, method: &[u8], path: &str, body: Vec<u8>) -> Box<Request> {
         let mut like = request(&self.engine, port, path, None);
-        let url = format!("http://127.0.0.1:{port}{path}");
+        let url = format!("{scheme}://127.0.0.1:{port}{path}");
         let url = Url::parse(url.as_bytes()).expect("a URL");
         let mut spec = Spec::new(method, &url);
         spec.body = BodyLen::Known(body.len() as u64);
         like.head = encode(&spec, []).expect("a valid head");
         like.body = Source::Whole { bytes: body.into(), borrowed: false };
-        self.submit(like);
+        like
     }
 
     /// A streak of answers, after which the connection is read untold.
@@ -188,6 +205,72 @@ fn a_request_that_is_not_repeated_finds_no_dead_connection() {
             assert_eq!(app.end().error, 0);
         }
     });
+}
+
+#[test]
+fn one_that_waits_for_the_connection_is_not_given_a_dead_one() {
+    each_way(|mut app| {
+        for _ in 0..10 {
+            let (port, says, _) = scripted();
+            app.streak(port);
+            app.submit(request(&app.engine, port, "/false", None));
+            app.send(port, b"POST", "/", b"once".to_vec());
+            says.recv().expect("the server answers");
+            let ends = [app.end().error, app.end().error];
+            assert_eq!(ends, [0, 0]);
+        }
+    });
+}
+
+#[test]
+fn a_socket_that_was_full_is_heard_of_under_tls() {
+    let authority = Authority::new("Test CA");
+    let config = Arc::new(authority.leaf(&["127.0.0.1"]).server(&[VERSIONS[1]]));
+    let tls: Arc<Tls> = tls(authority.trusted());
+    each_way(|mut app| {
+        let (go, goes) = channel();
+        let (goes, config) = (Mutex::new(goes), config.clone());
+        let port = serve(move |tcp| {
+            let connection = ServerConnection::new(config.clone()).expect("a configuration");
+            answer_all(&mut StreamOwned::new(connection, tcp.try_clone()?), &goes)
+        });
+        let secured = |mut request: Box<Request>| {
+            (request.origin.scheme, request.origin.tls) = (Scheme::Https, Some(tls.clone()));
+            request
+        };
+        for _ in 0..MANY {
+            app.submit(secured(request(&app.engine, port, "/", None)));
+            assert_eq!(app.end().error, 0);
+        }
+        // More than goes into one turn, and more than the buffers of both sockets take.
+        app.submit(secured(app.with_body("https", port, b"PUT", "/slow", vec![b'x'; 16 << 20])));
+        while app.is_readable(Duration::ZERO) {
+            app.engine.drain(&app.queue, 64, |event| assert_eq!(event.error, 0));
+        }
+        go.send(()).expect("the server waits");
+        assert_eq!(app.end().error, 0);
+    });
+}
+
+/// Answers requests with a body of known length; one for /slow not before the test says so.
+fn answer_all(stream: &mut (impl Read + Write), goes: &Mutex<Receiver<()>>) -> std::io::Result<()> {
+    let mut held = Vec::new();
+    let mut bytes = vec![0; 64 << 10];
+    while let n @ 1.. = stream.read(&mut bytes)? {
+        held.extend_from_slice(&bytes[..n]);
+        let Some(end) = held.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&held[..end]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let body: usize = length.map_or(0, |length| length.parse().expect("a number"));
+        if head.contains(" /slow ") {
+            goes.lock().recv().expect("the test goes on");
+        }
+        let left = body - held.split_off(end + 4).len();
+        held.clear();
+        stream.take(left as u64).read_to_end(&mut Vec::new())?;
+        stream.write_all(OK)?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -82,7 +82,9 @@ impl<B: Backend> Core<B> {
 
     /// Read the only connection, if there is but one: whether anything came, so that the waiter need not be asked.
     pub fn fetch(&mut self) -> bool {
-        let came = self.client.closed.is_none() && self.io.fetch(&mut self.client);
+        // Whoever waits for the connection is to know of an end behind the answer.
+        let alone = self.client.closed.is_none() && self.client.pool.counts().waiting == 0;
+        let came = alone && self.io.fetch(&mut self.client);
         if came {
             self.client.tell_timers(&mut self.io);
         }

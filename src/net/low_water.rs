@@ -36,7 +36,7 @@ pub(super) enum LowWater {
 }
 
 pub(super) struct Marks {
-    /// Connections whose mark is up, and some where it was.
+    /// Connections whose mark is up, and some that are no more.
     conns: Vec<ConnId>,
     look: Tick,
 }
@@ -61,7 +61,10 @@ impl<B: Backend> Io<B> {
         if conn.low_water == LowWater::Down && came < AT_ONCE || conn.low_water == LowWater::Off {
             return;
         }
-        let ahead = conn.proto.ahead().min(sink.room());
+        // What was received already, a part of a record or of a frame, comes no more.
+        let kept = conn.kept.as_ref().map_or(0, |kept| u64::from(kept.end - kept.start));
+        let backlog = conn.tls.as_ref().map_or(0, |tls| tls.backlog() as u64);
+        let ahead = conn.proto.ahead().saturating_sub(kept + backlog).min(sink.room());
         if let LowWater::Up { .. } = conn.low_water {
             conn.low_water = LowWater::Up { heard: true };
             if ahead < u64::from(MARK) {
@@ -84,18 +87,28 @@ impl<B: Backend> Io<B> {
             && let LowWater::Up { .. } = std::mem::replace(&mut conn.low_water, how)
         {
             self.backend.low_water(conn.sock, 1);
+            self.marks.conns.retain(|&marked| marked != id);
         }
     }
 
-    /// Look after the connections with a mark.
+    /// Look after the connections with a mark. Before timers: of what has come, none may say that nothing came.
     pub(super) fn look_after_marks(&mut self) {
+        // The application was busy for longer.
+        let overdue = self.marks.look.after(LOOK_NS) <= self.now();
         let mut conns = std::mem::take(&mut self.marks.conns);
         conns.retain(|&id| {
             let Some(conn) = self.conns.get_mut(id) else { return false };
             match conn.low_water {
-                // One that is not read at all has no need to be heard of.
-                LowWater::Up { heard } if heard || conn.paused => {
+                // One that is not read at all is not waited for; it is marked anew when it is.
+                LowWater::Up { .. } if conn.paused => {
+                    self.lower(id, LowWater::Down);
+                    false
+                }
+                LowWater::Up { heard: true } => {
                     conn.low_water = LowWater::Up { heard: false };
+                    if overdue {
+                        self.run(id);
+                    }
                     true
                 }
                 LowWater::Up { .. } => {

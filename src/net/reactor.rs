@@ -180,6 +180,9 @@ impl<B: Backend> Io<B> {
 
     /// Work on what was left over, and on what is due.
     pub(super) fn go_on<A: Agent<B>>(&mut self, agent: &mut A) {
+        if self.marks.look() <= self.now {
+            self.look_after_marks();
+        }
         if !self.runnable.is_empty() {
             std::mem::swap(&mut self.runnable, &mut self.running);
             while let Some(id) = self.running.pop() {
@@ -197,9 +200,6 @@ impl<B: Backend> Io<B> {
                     }
                 }
             }
-        }
-        if self.marks.look() <= self.now {
-            self.look_after_marks();
         }
         if self.wheel.next() <= self.now {
             let mut expired = std::mem::take(&mut self.expired);
@@ -239,6 +239,7 @@ impl<B: Backend> Io<B> {
         let backend = &mut self.backend;
         let (before, securing) = (conn.unsent(), conn.securing);
         let over = conn.flush(|sock, iov| backend.send(sock, iov)) && self.seal_on(id);
+        self.hear_room(id);
         if let Some(conn) = self.conns.get_mut(id)
             && conn.unsent() < before
         {

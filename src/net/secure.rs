@@ -93,6 +93,7 @@ impl<B: Backend> Io<B> {
         conn.tls = Some(secure);
         conn.securing = true;
         conn.transmit(wire, |sock, iov| backend.send(sock, iov));
+        self.hear_room(id);
         hello.map(drop).map_err(Insecure::Tls)
     }
 

@@ -227,10 +227,11 @@ impl H2 {
         self.over.is_some() || self.went_away.is_some() || self.next_id > WORD_MAX
     }
 
-    /// Bytes of a body that have to come yet and that the windows allow. Of several streams nothing is sure.
+    /// Bytes of a body that have to come yet and that the windows allow. Of several streams nothing is sure, nor of one whose
+    /// request is still being sent: the peer may wait for more of it.
     pub fn ahead(&self) -> u64 {
         match self.streams.only() {
-            Some(stream) if stream.held() == 0 && !stream.heard => {
+            Some(stream) if stream.held() == 0 && stream.sent && !stream.heard => {
                 let window = u64::try_from(stream.recv_window.min(self.recv_window)).unwrap_or(0);
                 stream.left.unwrap_or(0).min(window)
             }
