@@ -1,8 +1,8 @@
 //! Large bodies come in large pieces.
 //!
 //! The kernel tells of every segment. While much of a body is sure to come, and comes fast, that is told too often: with a
-//! low-water mark (SO_RCVLOWAT) a connection is heard of when 128 KiB are there, and its bytes take a tenth to a sixth less
-//! of the processor's time.
+//! low-water mark (SO_RCVLOWAT) a connection is heard of when 128 KiB are there, and its bytes take a quarter to a third less
+//! of the processor's time (docs/performance.md).
 //!
 //! The mark is up only while more than it is *ahead*: bytes of one answer whose length is known, which windows and credit
 //! allow. So the end of a body never waits behind it. What the peer sends slowly would: every `LOOK_NS` each connection with
